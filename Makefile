@@ -1,0 +1,74 @@
+# One Bound. `make help` lists the targets; `make book` and `make test` are all that you need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The first of these that runs and is 3.11 to 3.13; `make setup PYTHON=...` decides otherwise.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
+PAGES := $(shell find book -type f) _config.yml _toc.yml
+TESTS := $(shell find tests -type f -name '*.py')
+
+.PHONY: help setup data book serve test test-all style quality clean distclean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(READY) ## create .venv with everything the book and its tests need
+
+# An installation that was cut short leaves no stamp, so the next one starts from nothing.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 found; install one, or name it: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@test -e $(READY) || rm -rf $(VENV)
+	@rm -f $(READY)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@touch $(READY)
+
+data: $(READY) ## get MNIST and verify it
+	$(BIN)/python -m onebound.data
+
+book: _build/.book ## build the book into _build/html
+
+_build/.book: $(READY) $(CODE) $(PAGES) pyproject.toml
+	$(BIN)/python -m onebound.data
+	$(BIN)/python -m bookbuild build
+	@touch $@
+
+serve: book ## show the built book at http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+test: _build/.test ## run the fast tests
+
+_build/.test: $(READY) $(CODE) $(TESTS) $(PAGES) pyproject.toml
+	@mkdir -p _build
+	$(BIN)/python -m pytest -m 'not slow'
+	@touch $@
+
+test-all: $(READY) ## run every test, the slow ones too
+	$(BIN)/python -m pytest
+
+style: $(READY) ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix --quiet code tests
+	$(BIN)/ruff format code tests
+	$(BIN)/typos --write-changes
+
+quality: $(READY) ## check formatting, lint, types, docstrings and spelling; change nothing
+	$(BIN)/ruff format --check code tests
+	$(BIN)/ruff check code tests
+	$(BIN)/mypy
+	$(BIN)/typos
+
+clean: ## remove the built book; keep the environment and the data
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
+	find code tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environment as well; downloaded data stays in its cache folder
+	rm -rf $(VENV) code/*.egg-info

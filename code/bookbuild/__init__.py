@@ -1,0 +1,9 @@
+"""Everything that turns the chapters into the book, and nothing that a reader imports.
+
+``python -m bookbuild build`` runs three steps, each usable by itself:
+
+1. `execution` runs the cells of every chapter whose *key* is new. The key (`keys`) covers the cells
+   and everything they read, so that an output can't outlive the code that made it.
+2. Jupyter Book renders the pages. It executes nothing: `cache_extension` hands it the outputs.
+3. `gate` reads the built pages and refuses the book if a cell, an image or a link is not right.
+"""

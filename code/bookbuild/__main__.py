@@ -1,0 +1,38 @@
+"""The command line: ``python -m bookbuild {build,execute,gate}``, at the root of the repository."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bookbuild.build import build
+from bookbuild.chapters import BookError
+from bookbuild.execution import execute
+from bookbuild.gate import gate
+
+
+def main() -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="bookbuild", description="Build the book in this folder.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="execute, render and check the book")
+    commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
+    checks = commands.add_parser("gate", help="check a built book")
+    checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "build":
+            build(Path.cwd())
+        elif arguments.command == "execute":
+            execute(Path.cwd())
+        else:
+            gate(Path.cwd(), arguments.html)
+    except BookError as error:
+        print(f"bookbuild: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Execute, render, check: the whole book, into ``_build/html``."""
+
+import shutil
+import time
+from pathlib import Path
+
+from jupyter_book.sphinx import build_sphinx
+
+from bookbuild.chapters import BookError, read_pages
+from bookbuild.execution import execute, lock, prune, say
+from bookbuild.gate import gate
+
+
+def build(root: Path) -> None:
+    """Build the book; when this returns, ``_build/html`` is complete and right.
+
+    A build that fails or is killed while rendering leaves a marker, and the next one renders every
+    page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written.
+    """
+    started = time.monotonic()
+    execute(root)
+    out, marker = root / "_build", root / "_build/.unfinished"
+    with lock(root):
+        rendered = {path.relative_to(out / ".doctrees") for path in out.rglob("*.doctree")}
+        gone = rendered - {Path(f"{name}.doctree") for name in read_pages(root)}
+        if marker.exists() or gone:  # Sphinx never removes the HTML of a page that is gone
+            for folder in ("html", ".doctrees", "jupyter_execute"):
+                shutil.rmtree(out / folder, ignore_errors=True)
+        marker.touch()
+        _render(root, out / "html")
+        gate(root, out / "html")
+        prune(root)
+        marker.unlink()
+    say(root, f"built {out / 'html'} in {time.monotonic() - started:.0f} s")
+
+
+def _render(root: Path, html: Path) -> None:
+    """Do what ``jupyter-book build book/ -q -W --keep-going`` does, with files at the root.
+
+    In this process, because a child would go on writing after this one is killed.
+    """
+    status = build_sphinx(
+        root / "book",
+        html,
+        noconfig=True,
+        path_config=root / "_config.yml",
+        confoverrides={"external_toc_path": str(root / "_toc.yml"), "latex_individualpages": False},
+        warningiserror=True,
+        keep_going=True,
+        quiet=True,
+    )
+    if status != 0:
+        raise BookError("Sphinx found the faults above")

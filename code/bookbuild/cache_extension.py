@@ -1,0 +1,57 @@
+"""The Sphinx extension that hands MyST-NB the outputs that `bookbuild.execution` has stored.
+
+MyST-NB's own cache is keyed on the cells alone, so it would show old outputs after a change to the
+code that they import. Here every page gets a cache folder of its own, named by its key, and a page
+is read again when its key changes. Under ``make book`` every page has been executed by then; under
+a plain ``jupyter-book build`` a page without outputs is executed here, in the same way.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+from bookbuild.chapters import Page, markdown_config, read_page
+from bookbuild.execution import current_folder, outputs_folder
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension; Sphinx calls this."""
+    app.connect("env-get-outdated", _pages_with_a_new_key)
+    app.connect("env-before-read-docs", _note_what_is_read)
+    app.connect("env-updated", _every_page)
+    app.connect("source-read", _point_to_outputs)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def _read(app: Sphinx, name: str) -> Page:
+    return read_page(app.srcdir.parent, name, app.bookbuild_markdown)
+
+
+def _pages_with_a_new_key(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    app.bookbuild_markdown = markdown_config(app.srcdir.parent)
+    before = getattr(env, "bookbuild_folders", {})
+    env.bookbuild_folders = {
+        name: current_folder(app.srcdir.parent, _read(app, name)).name for name in env.found_docs
+    }
+    return [name for name in env.found_docs if before.get(name) != env.bookbuild_folders[name]]
+
+
+def _point_to_outputs(app: Sphinx, name: str, _: list[str]) -> None:
+    env = app.env
+    folder = outputs_folder(app.srcdir.parent, _read(app, name))
+    # Without code cells there is nothing to look up, and MyST-NB would start a kernel all the same.
+    mode = {"execution_mode": "cache" if folder else "off"}
+    env.mystnb_config = env.mystnb_config.copy(execution_cache_path=str(folder), **mode)
+    # MyST-NB leaves this file alone if the page no longer glues anything, and other pages read it.
+    Path(env.mystnb_config.output_folder, f"{name}.glue.json").unlink(missing_ok=True)
+
+
+def _note_what_is_read(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+    app.bookbuild_reads = bool(names)
+
+
+def _every_page(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Write all pages again if one was read: numbers and links across pages are made on writing."""
+    return sorted(env.found_docs) if app.bookbuild_reads else []

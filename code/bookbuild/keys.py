@@ -1,0 +1,184 @@
+"""A page's key: a hash of everything that its outputs depend on.
+
+Two builds with one key have the same outputs, so an executed page is stored under its key and never
+executed again. What the key leaves out on purpose: prose; the metadata of cells (tags, alt text,
+captions), which decide how an output looks and not what it is; and the MNIST files, because
+``onebound.data`` holds their SHA-256 and refuses any others, and a module is part of the key.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+
+from bookbuild.chapters import Page
+
+# IPython writes the text of an output and matplotlib-inline its figures. nbclient and ipykernel are
+# left out: they carry messages and shape nothing.
+SHAPERS = ("ipython", "matplotlib-inline")
+ZOO = "onebound.zoo"
+_NO_DATA = re.compile(r"/(__pycache__|\.[^/]*|[^/]*\.egg-info)/")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+
+def page_inputs(root: Path, page: Page) -> dict[str, Any]:
+    """Return what the key of a page covers, each file by its SHA-256, as plain JSON."""
+    code = root / "code"
+    sources = [cell.source for cell in page.cells]
+    modules = closure(code, imported_by_cells(sources))
+    data = data_files(code, sources, modules)
+    return {
+        "page": page.name,
+        "kernel": page.kernel,
+        "cells": [_sha256(source.encode()) for source in sources],
+        "files": {
+            file.relative_to(root).as_posix(): _sha256(file.read_bytes())
+            for file in sorted({*modules.values(), *data})
+        },
+        "versions": versions(root),
+    }
+
+
+def key_of(inputs: dict[str, Any]) -> str:
+    """Return the key: 16 hexadecimal digits."""
+    return _sha256(json.dumps(inputs, sort_keys=True).encode())[:16]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def versions(root: Path) -> dict[str, str]:
+    """Return the installed versions that outputs depend on, Python's without its patch level.
+
+    The names are the runtime dependencies in ``pyproject.toml`` itself: an editable installation's
+    metadata keeps those of the day it was installed.
+    """
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name in [Requirement(line).name for line in project["dependencies"]] + list(SHAPERS):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the modules below `code` that importing `names` reaches, and the file of each.
+
+    Names that are no module below `code` are passed over. Imports are found by reading, wherever in
+    a module they stand; a name that is only computed at run time can't be found.
+    """
+    reached: dict[str, Path] = {}
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in reached:
+            continue
+        parent = name.rpartition(".")[0]
+        if parent:
+            todo.append(parent)  # Python runs a/__init__.py before a/b.py
+        file = _file_of(code, name)
+        if file is not None:
+            reached[name] = file
+            package = name if file.name == "__init__.py" else parent
+            todo += _imports(_parse(file.read_text(encoding="utf-8")), package)
+    return reached
+
+
+def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
+    """Yield every name that the cells may import.
+
+    Each dotted name in a cell counts, not only those after ``import``: that covers
+    ``import onebound`` followed by ``onebound.vae.elbo(...)``, ``import_module("onebound.vae")``
+    and ``!python -m onebound.data``. `closure` passes over those that are no module.
+    """
+    for source in sources:
+        yield from _DOTTED.findall(source)
+        yield from _imports(_cell_tree(source), "")
+
+
+def data_files(code: Path, sources: Iterable[str], modules: dict[str, Path]) -> set[Path]:
+    """Return the files below `code`, Python's aside, that a page may read.
+
+    These are the files whose stem is a string in a cell, or in a module that the cells reach, other
+    than the zoo itself, which may list them all. ``f"ddpm-{T}"`` counts for every T. If the cells
+    reach the zoo and name nothing in it, all of them count.
+    """
+    files = [
+        file
+        for file in code.rglob("*")
+        if file.is_file()
+        and file.suffix != ".py"
+        and not _NO_DATA.search(f"/{file.relative_to(code).as_posix()}")
+    ]
+    named = "|".join(stem for source in sources for stem in _strings(_cell_tree(source)))
+    found = {file for file in files if re.fullmatch(named, file.stem)}
+    if not found and ZOO in modules:
+        return set(files)
+    for name, module in modules.items():
+        if name != ZOO and not name.startswith(f"{ZOO}."):
+            named = "|".join(_strings(_parse(module.read_text(encoding="utf-8"))))
+            found |= {file for file in files if re.fullmatch(named, file.stem)}
+    return found
+
+
+def _file_of(code: Path, name: str) -> Path | None:
+    base = code.joinpath(*name.split("."))
+    candidates = (base / "__init__.py", base.with_suffix(".py"))  # in Python's own order
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the absolute name of everything imported in `tree`, which belongs to `package`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    """Yield, as a regular expression, the stem of every string in `tree` taken as a path."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            path = re.escape(node.value)
+        elif isinstance(node, ast.JoinedStr):
+            texts = [p.value if isinstance(p, ast.Constant) else None for p in node.values]
+            if not any(text and re.search(r"\w", text) for text in texts):
+                continue  # f"{loss:.3f}" would name every file
+            path = "".join(".*" if text is None else re.escape(text) for text in texts)
+        else:
+            continue
+        name = path.rpartition("/")[2]
+        yield name
+        yield re.sub(r"\\\.\w+$", "", name)  # without the suffix
+
+
+def _cell_tree(cell: str) -> ast.AST:
+    """Parse a cell, its magics turned into calls and a leading ``%%...`` line dropped."""
+    cell = cell.lstrip()
+    if cell.startswith("%%"):
+        cell = cell.partition("\n")[2]
+    return _parse(cell, TransformerManager().transform_cell)
+
+
+def _parse(text: str, transform: Callable[[str], str] = str) -> ast.AST:
+    """Parse `text`; what is no Python imports nothing (running it will say what is wrong)."""
+    try:
+        return ast.parse(transform(text))
+    except SyntaxError:
+        return ast.Module(body=[], type_ignores=[])

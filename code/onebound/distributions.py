@@ -1,0 +1,72 @@
+"""Diagonal Gaussians: sampling, log-density, divergence.
+
+A diagonal Gaussian is given by its mean `mu` and log-variance `logvar`, both of shape (B, D).
+The log-variance may be any real number, so a network can produce it without a constraint.
+Every `log_prob_*` and `kl_*` sums over all axes but the first and returns nats, shape (B,).
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+
+def sample_normal(mu: Tensor, logvar: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw z = mu + sigma * eps, differentiable in mu and sigma (`[eq-reparameterisation]`).
+
+    Parameters
+    ----------
+    mu, logvar
+        Mean and log-variance, equal shapes.
+    generator
+        Source of the noise; None takes torch's global one.
+
+    Returns
+    -------
+    Tensor
+        One sample of each Gaussian, the shape of `mu`.
+
+    References
+    ----------
+    Kingma and Welling (2014), section 2.4.
+    """
+    eps = torch.randn(mu.shape, dtype=mu.dtype, device=mu.device, generator=generator)
+    return mu + torch.exp(0.5 * logvar) * eps
+
+
+def log_prob_normal(x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Log-density of N(mu, diag(exp(logvar))) at x, nats (`[eq-normal-density]`).
+
+    Parameters
+    ----------
+    x, mu, logvar
+        Broadcastable to the shape of `x`, (B, ...).
+
+    Returns
+    -------
+    Tensor
+        Shape (B,).
+    """
+    squared = (x - mu) ** 2 * torch.exp(-logvar)
+    return -0.5 * (squared + logvar + math.log(2 * math.pi)).flatten(1).sum(1)
+
+
+def kl_normal_standard(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, diag(exp(logvar))) || N(0, I)), nats (`[eq-kl-standard]`).
+
+    Parameters
+    ----------
+    mu, logvar
+        Mean and log-variance, shape (B, D).
+
+    Returns
+    -------
+    Tensor
+        Shape (B,), never negative, zero only at mu = 0, logvar = 0.
+
+    References
+    ----------
+    Kingma and Welling (2014), appendix B.
+    """
+    # expm1 keeps the digits that exp(logvar) - 1 loses where the posterior is close to the prior.
+    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).flatten(1).sum(1)

@@ -1,0 +1,1 @@
+"""Networks: tensors in, tensors out. They know no likelihood, no bound and no schedule."""

@@ -1,0 +1,153 @@
+"""Figures of the book. The only module that imports matplotlib.
+
+Text and lines are a middle grey on a transparent ground, so that one picture reads on a light page
+and on a dark one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+INK = "#808794"
+"""Text and axes: contrast of at least 3.5 to 1 on white and on the dark theme's ground."""
+COLOURS = ("#3b8fd4", "#e07b39", "#2fa37c", "#c45bab", "#b0902c", "#8b7be0")
+"""Lines, in order; told apart by lightness as well as by hue."""
+
+STYLE: dict[Any, Any] = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "figure.figsize": (6.4, 3.6),
+    "font.size": 10,
+    "grid.alpha": 0.25,
+    "grid.color": INK,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "savefig.transparent": True,
+    "svg.hashsalt": "onebound",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def use_book_style() -> None:
+    """Set matplotlib to the book's style; in a notebook also to vector output."""
+    plt.rcParams.update(STYLE)
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def image_rows(rows: Mapping[str, Tensor], scale: float = 0.62) -> Figure:
+    """Rows of images under each other, each with its name at the left.
+
+    Parameters
+    ----------
+    rows
+        Name to images in [0, 1] of shape (N, 1, 28, 28); every row the same N.
+    scale
+        Width of one image in inches.
+    """
+    names = list(rows)
+    columns = len(rows[names[0]])
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(scale * columns + 1.3, scale * len(rows)), squeeze=False
+    )
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        _show(axis, torch.cat(list(rows[name][:, 0]), dim=1))
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
+def image_grid(images: Tensor, columns: int, scale: float = 0.5) -> Figure:
+    """Images in a grid, row by row.
+
+    Parameters
+    ----------
+    images
+        In [0, 1], shape (N, 1, 28, 28), N a multiple of `columns`.
+    columns
+        Images in a row.
+    scale
+        Width of one image in inches.
+    """
+    rows = len(images) // columns
+    figure, axis = plt.subplots(figsize=(scale * columns, scale * rows))
+    tiles = images[:, 0].unflatten(0, (rows, columns))
+    _show(axis, tiles.permute(0, 2, 1, 3).reshape(rows * 28, columns * 28))
+    return figure
+
+
+def learning_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Lines of a bound in nats against seconds of training.
+
+    Parameters
+    ----------
+    curves
+        Name to (seconds, nats), equally long.
+    """
+    figure, axis = plt.subplots()
+    for name, (seconds, nats) in curves.items():
+        axis.plot(seconds, nats, marker="o", markersize=3, label=name)
+    axis.set(xlabel="seconds of training", ylabel="nats per image")
+    axis.legend()
+    return figure
+
+
+def latent_scatter(mu: Tensor, labels: Tensor) -> Figure:
+    """Posterior means in a two-dimensional latent space, one colour and one number a class.
+
+    Parameters
+    ----------
+    mu
+        Posterior means, shape (N, 2).
+    labels
+        Classes 0 to 9, shape (N,).
+    """
+    figure, axis = plt.subplots(figsize=(5.6, 5.2))
+    colours = plt.get_cmap("tab10")
+    for digit in range(10):
+        points = mu[labels == digit]
+        axis.scatter(
+            points[:, 0], points[:, 1], s=4, color=colours(digit), alpha=0.45, linewidths=0
+        )
+    for digit in range(10):
+        centre = mu[labels == digit].median(dim=0).values
+        axis.annotate(
+            str(digit),
+            (centre[0].item(), centre[1].item()),
+            ha="center",
+            va="center",
+            weight="bold",
+            color="white",
+            bbox={"boxstyle": "circle,pad=0.25", "fc": colours(digit), "ec": "white"},
+        )
+    axis.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+    return figure
+
+
+def _show(axis: Axes, picture: Tensor) -> None:
+    axis.imshow(picture.numpy(force=True), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set_visible(False)

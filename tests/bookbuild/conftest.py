@@ -1,0 +1,172 @@
+"""A tiny book of two pages, with a tiny package, in a folder of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import bookbuild
+from bookbuild.build import build
+from bookbuild.chapters import read_pages
+from bookbuild.execution import execute
+from bookbuild.keys import key_of, page_inputs
+
+HEADER = """---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+"""
+
+FILES = {
+    "pyproject.toml": '[project]\nname = "tiny"\nversion = "0"\ndependencies = ["numpy>=1"]\n',
+    "_toc.yml": "format: jb-book\nroot: index\nchapters:\n  - file: one\n  - file: part/two\n",
+    "_config.yml": f"""
+title: Tiny
+only_build_toc_files: true
+execute:
+  execute_notebooks: cache
+parse:
+  myst_enable_extensions: [colon_fence, dollarmath]
+sphinx:
+  local_extensions:
+    bookbuild.cache_extension: {Path(bookbuild.__file__).parents[1]}
+""",
+    "book/index.md": "# Tiny\n\nThe value is {glue:}`one.md::value`.\n",
+    "code/tiny/__init__.py": "",
+    "code/tiny/text.py": "from tiny.words import WORD\n",
+    "code/tiny/words.py": "WORD = 'hello'\n",
+    "code/tiny/other.py": "",
+}
+
+# Each page says that it ran by a line in a file beside the book.
+ONE = """
+from tiny.text import WORD
+with open("../ran-one", "a") as ran:
+    ran.write("x")
+print(WORD)
+"""
+PICTURE = """
+from IPython.display import SVG
+SVG('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>')
+"""
+GLUE = 'import myst_nb\nmyst_nb.glue("value", 42, display=False)'
+TWO = 'with open("../../ran-two", "a") as ran:\n    ran.write("x")\nprint("two ran")'
+
+
+def cell(source: str, *options: str) -> str:
+    """Return a code cell as an author writes it."""
+    return "\n".join(["```{code-cell} ipython3", *options, source.strip("\n"), "```\n\n"])
+
+
+class Book:
+    """The tiny book at `root`, and what an author does to it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.root / name).read_text(encoding="utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def page(self, name: str, *parts: str) -> None:
+        self.write(f"book/{name}.md", HEADER + f"# Page {name}\n\n" + "".join(parts))
+
+    def key(self, name: str = "one") -> str:
+        return key_of(page_inputs(self.root, read_pages(self.root)[name]))
+
+    def execute(self) -> None:
+        execute(self.root)
+
+    def build(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of Sphinx and its extensions are theirs
+            build(self.root)
+
+    def ran(self, name: str = "one") -> int:
+        """How often a page has been executed."""
+        file = self.root / f"ran-{name}"
+        return len(file.read_text()) if file.exists() else 0
+
+    def html(self, name: str) -> str:
+        return (self.root / f"_build/html/{name}.html").read_text(encoding="utf-8")
+
+    def cached(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "_build/.jupyter_cache").iterdir())
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command line, such as ``-m bookbuild build``."""
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=os.environ | {"PYTHONPATH": str(Path(bookbuild.__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def kill(self, process: subprocess.Popen[str], when: Callable[[], bool]) -> None:
+        """Kill a process, as ``kill -9`` does, once `when()` holds."""
+        deadline = time.monotonic() + 60
+        while not when():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def write_tiny_book(root: Path) -> Book:
+    book = Book(root)
+    for name, text in FILES.items():
+        book.write(name, text)
+    picture = cell(PICTURE, ":mystnb: {image: {alt: A black square}}")
+    book.page(
+        "one", "(place)=\n## Place\n\n", cell(ONE, ":tags: [hide-input]"), picture, cell(GLUE)
+    )
+    book.page("part/two", "See {ref}`the place <place>`.\n\n", cell(TWO))
+    return book
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    """Return the tiny book, as written and not yet built."""
+    return write_tiny_book(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _built_once(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    book = write_tiny_book(tmp_path_factory.mktemp("built"))
+    book.build()
+    return book
+
+
+@pytest.fixture
+def built(_built_once: Book, tmp_path: Path) -> Book:
+    """Return the tiny book, built, and moved since: nothing in it may name the folder it was in."""
+    shutil.copytree(_built_once.root, tmp_path, dirs_exist_ok=True)
+    return Book(tmp_path)

@@ -1,0 +1,186 @@
+import shutil
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import Book
+
+from bookbuild import keys
+from bookbuild.keys import closure, data_files, imported_by_cells
+
+Edit = Callable[[Book, pytest.MonkeyPatch], None]
+
+PACKAGE = {
+    "pkg/__init__.py": "",
+    "pkg/a.py": "from pkg.deep import leaf",
+    "pkg/deep/__init__.py": "",
+    "pkg/deep/leaf.py": "import os",
+    "pkg/deep/up.py": "from ..b import x",
+    "pkg/deep/upper.py": "from .. import b",
+    "pkg/deep/side.py": "def f():\n    from . import leaf",
+    "pkg/b.py": "'''Not an import: pkg.a.'''",
+    "pkg/loop.py": "import pkg.pool",
+    "pkg/pool.py": "import pkg.loop",
+    "pkg/broken.py": "import pkg.a (",
+    "pkg/both.py": "",
+    "pkg/both/__init__.py": "from . import inner",
+    "pkg/both/inner.py": "",
+    "bare/mod.py": "",
+}
+A = {"pkg", "pkg.a", "pkg.deep", "pkg.deep.leaf"}
+B = {"pkg", "pkg.b"}
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    for name, text in PACKAGE.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "reached"),
+    [
+        ("import os.path", set()),
+        ("import pkg", {"pkg"}),
+        ("import pkg.a", A),
+        ("import pkg.a as x, os", A),
+        ("import os, pkg.a", A),
+        ("from pkg import a", A),
+        ("from pkg import b, a", A | B),
+        ("from pkg.a import f", A),
+        ("from pkg.a import *", A),
+        ("from pkg import nothing", {"pkg"}),
+        ("def f():\n    if x:\n        from pkg import a", A),
+        ("import pkg.deep.up", {"pkg", "pkg.deep", "pkg.deep.up", "pkg.b"}),
+        ("import pkg.deep.upper", {"pkg", "pkg.deep", "pkg.deep.upper", "pkg.b"}),
+        ("import pkg.deep.side", {"pkg", "pkg.deep", "pkg.deep.side", "pkg.deep.leaf"}),
+        ("import pkg.b", B),
+        ("import pkg.loop", {"pkg", "pkg.loop", "pkg.pool"}),
+        ("import pkg.broken", {"pkg", "pkg.broken"}),
+        ("import pkg.both", {"pkg", "pkg.both", "pkg.both.inner"}),
+        ("import bare.mod", {"bare.mod"}),
+        # What only a notebook has.
+        ("import pkg\npkg.a.f()", A),
+        ("%matplotlib inline\nfrom pkg import a", A),
+        ("files = !ls\nfrom pkg import a", A),
+        ("f?\nfrom pkg import a", A),
+        ("%%time\nfrom pkg import a", A),
+        ("\n%%timeit -n 1\nfrom pkg import a", A),
+        ("%time from pkg.a import f", A),
+        ("!python -m pkg.a --steps 3", A),
+        ("from importlib import import_module\nimport_module('pkg.a')", A),
+        ("await x\nfrom pkg import a", A),
+        ("from pkg import a (", {"pkg"}),
+    ],
+)
+def test_closure_of_a_cell(code: Path, source: str, reached: set[str]):
+    assert set(closure(code, imported_by_cells([source]))) == reached
+
+
+def test_a_package_wins_over_a_module_of_its_name_as_in_python(code: Path):
+    assert closure(code, ["pkg.both"])["pkg.both"] == code / "pkg/both/__init__.py"
+
+
+ZOO = {
+    "onebound/__init__.py": "",
+    "onebound/metrics.py": "from onebound import zoo\nzoo.load('judge')",
+    "onebound/zoo/__init__.py": "NAMES = ['vae', 'ddpm-1', 'ddpm-10', 'judge']",
+    "onebound/zoo/vae.safetensors": "",
+    "onebound/zoo/vae.json": "",
+    "onebound/zoo/ddpm-1.safetensors": "",
+    "onebound/zoo/ddpm-10.safetensors": "",
+    "onebound/zoo/judge.safetensors": "",
+    "onebound/zoo/__pycache__/vae.pyc": "",
+    "onebound.egg-info/vae.txt": "",
+    "onebound/.hidden/vae.txt": "",
+}
+VAE = {"vae.safetensors", "vae.json"}
+JUDGE = {"judge.safetensors"}
+DDPM = {"ddpm-1.safetensors", "ddpm-10.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("from onebound import zoo\nzoo.load('vae')", VAE),
+        ('from onebound import zoo\nzoo.load("vae")', VAE),
+        ("open('../code/onebound/zoo/vae.safetensors')", VAE),
+        ("%time x = load('vae')", VAE),
+        ("%%time\nx = load('vae')", VAE),
+        ("load('vae')\nload('ddpm-10')", VAE | {"ddpm-10.safetensors"}),
+        ("load('ddpm-1')", {"ddpm-1.safetensors"}),
+        ("[load(f'ddpm-{T}') for T in (1, 10)]", DDPM),
+        ("[open(f'zoo/ddpm-{T}.safetensors') for T in (1, 10)]", DDPM),
+        ("print(f'{loss:.3f}', 'va', 'vaes', vae)", set()),
+        ("print(f'{loss:.3f} nats')", set()),
+        ("from onebound import zoo\nzoo.load(name)", VAE | DDPM | JUDGE),
+        ("import onebound.metrics\nload('vae')", VAE | JUDGE),
+        ("import onebound.metrics", VAE | DDPM | JUDGE),
+        ("import onebound", set()),
+    ],
+)
+def test_data_files_of_a_cell(tmp_path: Path, source: str, names: set[str]):
+    code = tmp_path / ".in a hidden folder"
+    for name, text in ZOO.items():
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        (code / name).write_text(text)
+    modules = closure(code, imported_by_cells([source]))
+    assert {file.name for file in data_files(code, [source], modules)} == names
+
+
+def newer(book: Book, patch: pytest.MonkeyPatch, name: str) -> None:
+    version = metadata.version
+    patch.setattr(metadata, "version", lambda other: version(other) + ".1" * (other == name))
+
+
+def other_python(book: Book, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(keys, "sys", SimpleNamespace(version_info=SimpleNamespace(major=3, minor=99)))
+
+
+SAME = {
+    "prose": lambda book, _: book.edit("book/one.md", "# Page", "New words.\n\n# Page"),
+    "alt text": lambda book, _: book.edit("book/one.md", "A black square", "A square"),
+    "tag": lambda book, _: book.edit("book/one.md", "hide-input", "remove-input"),
+    "unrelated module": lambda book, _: book.edit("code/tiny/other.py", "", "x = 1"),
+    "unrelated weights": lambda book, _: book.write("code/tiny/elsewhere.json", "{}"),
+    "cell of another page": lambda book, _: book.edit("book/part/two.md", "two ran", "2 ran"),
+    "version of no dependency": lambda book, patch: newer(book, patch, "sphinx"),
+}
+NEW = {
+    "cell": lambda book, _: book.edit("book/one.md", "print(WORD)", "print( WORD)"),
+    "boundary of cells": lambda book, _: book.edit("book/one.md", "import myst_nb\n", SPLIT),
+    "direct import": lambda book, _: book.edit("code/tiny/text.py", "WORD", "WORD as WORD"),
+    "transitive import": lambda book, _: book.edit("code/tiny/words.py", "hello", "hallo"),
+    "package": lambda book, _: book.edit("code/tiny/__init__.py", "", "x = 1"),
+    "weights": lambda book, _: book.edit("code/tiny/model.safetensors", "1", "2"),
+    "card": lambda book, _: book.edit("code/tiny/model.json", "1", "2"),
+    "version": lambda book, patch: newer(book, patch, "numpy"),
+    "version of IPython": lambda book, patch: newer(book, patch, "ipython"),
+    "dependency": lambda book, _: book.edit("pyproject.toml", "numpy>=1", "sphinx>=1"),
+    "Python": other_python,
+    "kernel": lambda book, _: book.edit("book/one.md", "name: python3", "name: python4"),
+}
+SPLIT = "import myst_nb\n```\n\n```{code-cell} ipython3\n"
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_new"),
+    [pytest.param(edit, False, id=name) for name, edit in SAME.items()]
+    + [pytest.param(edit, True, id=name) for name, edit in NEW.items()],
+)
+def test_key(book: Book, monkeypatch: pytest.MonkeyPatch, edit: Edit, is_new: bool):
+    for suffix in ("safetensors", "json"):
+        book.write(f"code/tiny/model.{suffix}", "1")
+    book.edit("book/one.md", "print(WORD)", 'print(WORD)\nname = "model"')
+    before = book.key()
+    edit(book, monkeypatch)
+    assert (book.key() != before) == is_new
+
+
+def test_key_does_not_depend_on_the_folder(book: Book, tmp_path: Path):
+    shutil.copytree(tmp_path, tmp_path / "moved", ignore=lambda *_: ["moved"])
+    assert Book(tmp_path / "moved").key() == book.key()

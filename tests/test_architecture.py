@@ -1,0 +1,71 @@
+"""Who may import whom: downwards only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = ROOT / "code"
+
+# Each module, and what it may import of the package. A new module needs a row here.
+ALLOWED = {
+    "checks": set(),
+    "data": {"checks"},
+    "distributions": {"checks"},
+    "likelihoods": {"checks", "distributions"},
+    "metrics": {"checks", "distributions", "likelihoods", "vae"},
+    "networks": {"checks"},
+    "notebook": set(),
+    "plots": set(),
+    "training": {"checks"},
+    "vae": {"checks", "distributions", "likelihoods"},
+}
+
+
+def imported_modules(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import: write the name in full"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def siblings(path, package):
+    """Names of the package's direct children that a file imports."""
+    names = (name.split(".") for name in imported_modules(path))
+    children = {parts[1] for parts in names if parts[0] == package and len(parts) > 1}
+    return {c for c in children if list((CODE / package).glob(f"{c}*"))}
+
+
+MODULES = sorted(p for p in (CODE / "onebound").rglob("*.py") if p.parent != CODE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(CODE)))
+def test_imports_go_downwards_only(path):
+    place = path.relative_to(CODE / "onebound").parts[0].removesuffix(".py")
+    if place == "__init__":
+        assert siblings(path, "onebound") == set()
+    else:
+        assert place in ALLOWED, f"give {place} a row in ALLOWED"
+        assert siblings(path, "onebound") - {place} <= ALLOWED[place]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(CODE)))
+def test_only_plots_imports_matplotlib_and_nothing_imports_the_build(path):
+    tops = {name.split(".")[0] for name in imported_modules(path)}
+    assert "bookbuild" not in tops
+    if path.name != "plots.py":
+        assert "matplotlib" not in tops
+
+
+def test_the_source_root_does_not_shadow_the_standard_library():
+    assert not (CODE / "__init__.py").exists()
+
+
+def test_every_allowed_module_exists():
+    present = {p.name.removesuffix(".py") for p in (CODE / "onebound").iterdir()}
+    assert set(ALLOWED) <= present
