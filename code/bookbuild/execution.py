@@ -90,13 +90,13 @@ def outputs_folder(root: Path, page: Page) -> Path | None:
     folder = _folder(root, page, inputs)
     if folder.is_dir():
         return folder
+    (root / CACHE).mkdir(parents=True, exist_ok=True)
     run = _take_over(folder, page.notebook)
     if run is None:
         run = _run(root, page) | {"inputs": inputs}
         if page_inputs(root, page) != inputs:
             say(root, f"{page.name}: what it imports changed meanwhile")
             return outputs_folder(root, page)
-    (root / CACHE).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root / CACHE, prefix=".") as temporary:
         partial = Path(temporary) / "outputs"
         cache = get_cache(partial)
@@ -164,6 +164,7 @@ def _run(root: Path, page: Page) -> dict[str, Any]:
         page.notebook,
         kernel_manager_class=_ThisPython,
         extra_arguments=["--log-level=ERROR"],
+        startup_timeout=CELL_TIMEOUT,
         timeout=CELL_TIMEOUT,
         record_timing=False,  # timings would go into the metadata that jupyter-cache hashes
         resources={"metadata": {"path": str(page.path.parent)}},

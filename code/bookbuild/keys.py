@@ -7,6 +7,7 @@ captions), which decide how an output looks and not what it is; and the MNIST fi
 """
 
 import ast
+import functools
 import hashlib
 import json
 import re
@@ -37,7 +38,6 @@ def page_inputs(root: Path, page: Page) -> dict[str, Any]:
     modules = closure(code, imported_by_cells(sources))
     data = data_files(code, sources, modules)
     return {
-        "page": page.name,
         "kernel": page.kernel,
         "cells": [_sha256(source.encode()) for source in sources],
         "files": {
@@ -80,11 +80,12 @@ def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
     a module they stand; a name that is only computed at run time can't be found.
     """
     reached: dict[str, Path] = {}
-    todo = list(names)
+    seen, todo = set(), list(names)
     while todo:
         name = todo.pop()
-        if name in reached:
+        if name in seen:
             continue
+        seen.add(name)
         parent = name.rpartition(".")[0]
         if parent:
             todo.append(parent)  # Python runs a/__init__.py before a/b.py
@@ -122,14 +123,14 @@ def data_files(code: Path, sources: Iterable[str], modules: dict[str, Path]) -> 
         and file.suffix != ".py"
         and not _NO_DATA.search(f"/{file.relative_to(code).as_posix()}")
     ]
-    named = "|".join(stem for source in sources for stem in _strings(_cell_tree(source)))
-    found = {file for file in files if re.fullmatch(named, file.stem)}
+    named = _stems("\n".join(sources))
+    found = {file for file in files if named.fullmatch(file.stem)}
     if not found and ZOO in modules:
         return set(files)
     for name, module in modules.items():
         if name != ZOO and not name.startswith(f"{ZOO}."):
-            named = "|".join(_strings(_parse(module.read_text(encoding="utf-8"))))
-            found |= {file for file in files if re.fullmatch(named, file.stem)}
+            named = _stems(module.read_text(encoding="utf-8"))
+            found |= {file for file in files if named.fullmatch(file.stem)}
     return found
 
 
@@ -147,25 +148,22 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: 1 - node.level or None] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _strings(tree: ast.AST) -> Iterator[str]:
-    """Yield, as a regular expression, the stem of every string in `tree` taken as a path."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            path = re.escape(node.value)
-        elif isinstance(node, ast.JoinedStr):
-            texts = [p.value if isinstance(p, ast.Constant) else None for p in node.values]
-            if not any(text and re.search(r"\w", text) for text in texts):
-                continue  # f"{loss:.3f}" would name every file
-            path = "".join(".*" if text is None else re.escape(text) for text in texts)
-        else:
-            continue
-        name = path.rpartition("/")[2]
-        yield name
-        yield re.sub(r"\\\.\w+$", "", name)  # without the suffix
+@functools.cache
+def _stems(text: str) -> re.Pattern[str]:
+    """Return what matches the stem of every file that a quoted string in `text` may name.
+
+    By looking for quotes rather than by parsing, because lines with magics hold strings too.
+    """
+    found = set()
+    for _, string in re.findall(r"(?=(['\"])(.*?)\1)", text):
+        parts = re.split(r"\{.*?\}", string.rpartition("/")[2])
+        if re.search(r"\w", "".join(parts)):  # else f"{loss:.3f}" would name every file
+            name = ".*".join(map(re.escape, parts))
+            found |= {name, re.sub(r"\\\.\w+$", "", name)}
+    return re.compile("|".join(sorted(found)))
 
 
 def _cell_tree(cell: str) -> ast.AST:

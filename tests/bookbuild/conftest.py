@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from myst_nb.ext.glue.crossref import read_glue_cache
 
 import bookbuild
 from bookbuild.build import build
@@ -61,9 +62,10 @@ print(WORD)
 """
 PICTURE = """
 from IPython.display import SVG
-SVG('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>')
+SVG("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
 """
-GLUE = 'import myst_nb\nmyst_nb.glue("value", 42, display=False)'
+GLUE = 'import myst_nb\nmyst_nb.glue("value", "forty-two", display=False)'
+PLACE = "(place)=\n## Place\n\n"
 TWO = 'with open("../../ran-two", "a") as ran:\n    ran.write("x")\nprint("two ran")'
 
 
@@ -98,6 +100,7 @@ class Book:
         execute(self.root)
 
     def build(self) -> None:
+        read_glue_cache.cache_clear()  # MyST-NB trusts that a process builds once
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of Sphinx and its extensions are theirs
             build(self.root)
@@ -170,3 +173,10 @@ def built(_built_once: Book, tmp_path: Path) -> Book:
     """Return the tiny book, built, and moved since: nothing in it may name the folder it was in."""
     shutil.copytree(_built_once.root, tmp_path, dirs_exist_ok=True)
     return Book(tmp_path)
+
+
+@pytest.fixture
+def settled(built: Book) -> Book:
+    """Return the tiny book, built where it lies, so that Sphinx reads only what changes now."""
+    built.build()
+    return built

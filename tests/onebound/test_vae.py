@@ -128,7 +128,8 @@ def test_an_image_is_bounded_alone_as_in_a_batch(encoder, decoder, binary):
 def test_it_learns_one_batch_by_heart(encoder, decoder, binary):
     vae = small_vae(encoder, decoder)
     start = vae.bound(binary).elbo.mean().item()
-    epochs = train(vae, lambda x: -vae.bound(x).elbo, binary, epochs=200, batch_size=8)
+    options = {"epochs": 200, "batch_size": 8, "learning_rate": 1e-2}
+    epochs = train(vae, lambda x: -vae.bound(x).elbo, binary, **options)
     end = -list(epochs)[-1].loss
     assert start < -500
     assert end > -150

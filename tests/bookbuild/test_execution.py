@@ -1,0 +1,162 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ONE, Book, cell
+
+from bookbuild.chapters import BookError, read_pages
+from bookbuild.execution import current_folder, executed_notebook, lock, outputs_folder, prune
+
+
+def outputs(book: Book, name: str = "one") -> str:
+    """Everything that the cells of a page printed."""
+    folder = current_folder(book.root, read_pages(book.root)[name])
+    cells = executed_notebook(folder).cells
+    return "".join(output.get("text", "") for one in cells for output in one.outputs)
+
+
+def test_only_the_pages_that_import_a_module_run_again(book: Book):
+    book.execute()
+    book.execute()
+    assert (book.ran("one"), book.ran("two")) == (1, 1)
+    assert outputs(book) == "hello\n"
+    book.edit("code/tiny/words.py", "hello", "hallo")  # the same size, within the same second
+    book.execute()
+    assert (book.ran("one"), book.ran("two")) == (2, 1)
+    assert outputs(book) == "hallo\n"
+
+
+def test_other_alt_text_and_tags_keep_the_outputs(book: Book):
+    book.execute()
+    before = outputs(book)
+    book.edit("book/one.md", "A black square", "A square")
+    book.edit("book/one.md", "hide-input", "remove-input")
+    book.execute()
+    assert (book.ran(), outputs(book)) == (1, before)
+    folder = current_folder(book.root, read_pages(book.root)["one"])
+    stored = executed_notebook(folder)
+    assert stored.cells[0].metadata.tags == ["remove-input"]
+    assert stored.cells[1].metadata.mystnb.image.alt == "A square"
+    assert [one.execution_count for one in stored.cells] == [1, 2, 3]
+    assert stored.metadata.language_info.name == "python"
+
+
+def test_a_run_is_recorded(book: Book):
+    book.page("one", cell("import time\ntime.sleep(0.3)"))
+    book.execute()
+    folder = current_folder(book.root, read_pages(book.root)["one"])
+    run = json.loads((folder / "run.json").read_text())
+    assert 0.3 < run["seconds"] < 60
+    assert run["date"].endswith("+00:00")
+    assert run["inputs"]["versions"]["python"] == f"3.{sys.version_info.minor}"
+    if sys.platform == "linux":
+        assert 20 < run["peak_megabytes"] < 1000
+    log = (book.root / "_build/execution.log").read_text()
+    assert "executing one ...\none: " in log
+    stored = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert not any(str(book.root).encode() in content for content in stored)
+
+
+def test_cells_run_where_the_page_lies_with_the_code_and_the_python_of_the_build(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+):
+    # A user's own kernel named python3, and another package of the name, must not be taken.
+    spec = {"argv": ["/bin/false"], "display_name": "x", "language": "python"}
+    book.write("jupyter/kernels/python3/kernel.json", json.dumps(spec))
+    book.write("elsewhere/tiny/__init__.py", "")
+    monkeypatch.setenv("JUPYTER_PATH", str(book.root / "jupyter"))
+    monkeypatch.setenv("PYTHONPATH", str(book.root / "elsewhere"))
+    book.page("part/two", cell("import os, sys, tiny\nprint(os.getcwd(), sys.executable, tiny)"))
+    outputs_folder(book.root, read_pages(book.root)["part/two"])
+    directory, python, _ = outputs(book, "part/two").split(" ", 2)
+    assert Path(directory) == (book.root / "book/part").resolve()
+    assert python == sys.executable
+    assert str(book.root / "code/tiny") in outputs(book, "part/two")
+
+
+def test_a_failing_cell_fails_every_time_and_is_said_once(
+    book: Book, capsys: pytest.CaptureFixture[str]
+):
+    book.page("one", "Prose.\n\n", cell("x = 1"), cell("print('before')\n1 / 0"), cell("y = 1"))
+    for _ in range(2):
+        with pytest.raises(BookError, match="a cell failed on one"):
+            book.execute()
+        said = capsys.readouterr().out
+        line = (book.root / "book/one.md").read_text().splitlines().index("print('before')") + 1
+        assert f"book/one.md:{line}: code cell 2 failed\n" in said
+        assert said.count("ZeroDivisionError: division by zero") == 1
+        assert "\x1b" not in said
+    assert [name.split("-")[0] for name in book.cached()] == ["part"]  # the other page is kept
+
+
+def test_a_dead_kernel_and_a_strange_one_are_one_line(book: Book):
+    book.page("one", cell("import os\nos._exit(1)"))
+    with pytest.raises(BookError, match=r"^one: Kernel died$"):
+        book.execute()
+    book.edit("book/one.md", "name: python3", "name: strange")
+    with pytest.raises(BookError, match=r"^one: No such kernel named strange$"):
+        book.execute()
+
+
+def test_code_that_changes_while_it_runs_is_run_again(book: Book):
+    # The first run edits what it has imported, so its outputs belong to no key.
+    edit = "path = '../code/tiny/words.py'\ntext = open(path).read()\n"
+    edit += "open(path, 'w').write(text.replace('hello', 'hallo')).bit_length()"
+    book.page("one", cell(ONE), cell(edit))
+    book.execute()
+    assert (book.ran(), outputs(book)) == (2, "hallo\n")
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_one_completes(book: Book):
+    wait = "import os, time\nwhile not os.path.exists('../go'):\n    time.sleep(0.05)"
+    book.page("one", cell(ONE), cell(wait))
+    book.kill(book.start("-m", "bookbuild", "execute"), when=lambda: book.ran() == 1)
+    assert book.cached() == []
+    book.write("go", "")
+    book.execute()
+    assert (book.ran("one"), book.ran("two")) == (2, 1)
+
+
+def test_a_folder_appears_complete_or_not_at_all(book: Book, monkeypatch: pytest.MonkeyPatch):
+    page = read_pages(book.root)["part/two"]
+    folder = current_folder(book.root, page)
+
+    def is_complete(partial: Path, target: Path) -> None:
+        assert target == folder
+        assert not folder.exists()
+        assert {path.name for path in partial.iterdir()} >= {"global.db", "executed", "run.json"}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", is_complete)
+    with pytest.raises(KeyboardInterrupt):
+        outputs_folder(book.root, page)
+    assert not folder.exists()
+
+
+def test_pruning_keeps_what_the_book_uses(book: Book):
+    book.execute()
+    now = book.cached()
+    assert len(now) == 2
+    cache = book.root / "_build/.jupyter_cache"
+    (cache / f"{now[0][:-1]}x").mkdir()  # the same key, an older alt text
+    (cache / ".tmp-of-a-killed-run/outputs").mkdir(parents=True)
+    (cache / "global.db").touch()
+    prune(book.root)
+    assert book.cached() == now
+
+
+def test_one_build_at_a_time(book: Book):
+    with lock(book.root), pytest.raises(BookError, match="another build"):
+        book.execute()
+    assert book.ran() == 0
+    with lock(book.root):
+        pass  # free again
+
+
+def test_user_start_up_files_are_not_read(book: Book, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("IPYTHONDIR", str(book.root / "ipython"))
+    book.write("ipython/profile_default/startup/mine.py", "x = 'mine'")
+    book.page("one", cell("print(globals().get('x', 'none'))"))
+    outputs_folder(book.root, read_pages(book.root)["one"])
+    assert outputs(book) == "none\n"
