@@ -24,7 +24,7 @@ def glue(name: str, value: object) -> None:
         Anything; its `str` is what readers see.
     """
     display(
-        {f"{_HIDDEN}text/plain": str(value)},
+        {f"{_HIDDEN}text/plain": repr(str(value))},  # unquoted, "1,234" would be read as a pair
         raw=True,
         metadata={"scrapbook": {"name": name, "mime_prefix": _HIDDEN}},
     )
@@ -38,12 +38,13 @@ def show_source(*functions: Callable[..., object]) -> None:
 
 def without_docstrings(source: str) -> str:
     """Return `source`, dedented, less the docstrings of its functions and classes."""
-    lines = textwrap.dedent(source).rstrip().splitlines()
-    for node in ast.walk(ast.parse("\n".join(lines))):
+    source = textwrap.dedent(source).strip()
+    lines = source.splitlines()
+    dropped: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            docstring = node.body[0]
-            assert docstring.end_lineno is not None
-            first, last = docstring.lineno - 1, docstring.end_lineno
-            lines[first:last] = [""] * (last - first)
-    kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
-    return "\n".join(kept)
+            last = node.body[0].end_lineno or 0
+            while last < len(lines) and not lines[last]:
+                last += 1
+            dropped.update(range(node.body[0].lineno - 1, last))
+    return "\n".join(line for i, line in enumerate(lines) if i not in dropped)
