@@ -38,6 +38,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.8,
+    "savefig.dpi": 200,
     "savefig.transparent": True,
     "svg.hashsalt": "onebound",
     "text.color": INK,
@@ -115,7 +116,7 @@ def learning_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]
 
 
 def latent_scatter(mu: Tensor, labels: Tensor) -> Figure:
-    """Posterior means in a two-dimensional latent space, one colour and one number a class.
+    """Posterior means in a two-dimensional latent space, each point drawn as its digit.
 
     Parameters
     ----------
@@ -124,23 +125,18 @@ def latent_scatter(mu: Tensor, labels: Tensor) -> Figure:
     labels
         Classes 0 to 9, shape (N,).
     """
-    figure, axis = plt.subplots(figsize=(5.6, 5.2))
+    figure, axis = plt.subplots(figsize=(6.4, 6.0))
     colours = plt.get_cmap("tab10")
     for digit in range(10):
         points = mu[labels == digit]
         axis.scatter(
-            points[:, 0], points[:, 1], s=4, color=colours(digit), alpha=0.45, linewidths=0
-        )
-    for digit in range(10):
-        centre = mu[labels == digit].median(dim=0).values
-        axis.annotate(
-            str(digit),
-            (centre[0].item(), centre[1].item()),
-            ha="center",
-            va="center",
-            weight="bold",
-            color="white",
-            bbox={"boxstyle": "circle,pad=0.25", "fc": colours(digit), "ec": "white"},
+            points[:, 0],
+            points[:, 1],
+            s=22,
+            marker=f"${digit}$",
+            color=colours(digit),
+            linewidths=0,
+            rasterized=True,  # thousands of vector shapes would be ten times the bytes
         )
     axis.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     return figure

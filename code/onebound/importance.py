@@ -1,0 +1,85 @@
+"""What a handful of importance weights says: an average, its log, and how far to trust them.
+
+Weights w > 0 come as logarithms, with the k draws on the last axis.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def log_mean_exp(log_w: Tensor) -> Tensor:
+    """Log of the average weight, without overflow (`[eq-log-mean-exp-bias]` gives its bias).
+
+    Parameters
+    ----------
+    log_w
+        Log-weights, shape (..., k).
+
+    Returns
+    -------
+    Tensor
+        Shape (...).
+
+    Raises
+    ------
+    ValueError
+        If there is no weight, or one is NaN.
+    """
+    _check_weights(log_w, 1)
+    return torch.logsumexp(log_w, -1) - math.log(log_w.shape[-1])
+
+
+def relative_variance(log_w: Tensor) -> Tensor:
+    """Sample variance of the weights over their squared average (`[eq-relative-variance]`).
+
+    The square root of it over k is the relative standard error of the average, and to first order
+    the standard error of its log.
+
+    Parameters
+    ----------
+    log_w
+        Log-weights, shape (..., k), k >= 2.
+
+    Returns
+    -------
+    Tensor
+        Shape (...).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two weights, or one is NaN.
+    """
+    _check_weights(log_w, 2)
+    return torch.exp(log_w - log_mean_exp(log_w)[..., None]).var(-1)
+
+
+def effective_sample_size(log_w: Tensor) -> Tensor:
+    """Return (sum w)^2 / sum w^2, between 1 and k (`[eq-effective-sample-size]`).
+
+    Parameters
+    ----------
+    log_w
+        Log-weights, shape (..., k).
+
+    Returns
+    -------
+    Tensor
+        Shape (...).
+
+    Raises
+    ------
+    ValueError
+        If there is no weight, or one is NaN.
+    """
+    _check_weights(log_w, 1)
+    return torch.exp(2 * torch.logsumexp(log_w, -1) - torch.logsumexp(2 * log_w, -1))
+
+
+def _check_weights(log_w: Tensor, least: int) -> None:
+    if log_w.ndim < 1 or log_w.shape[-1] < least:
+        raise ValueError(f"expected at least {least} on the last axis, got {tuple(log_w.shape)}")
+    if torch.isnan(log_w).any():
+        raise ValueError(f"{int(torch.isnan(log_w).sum())} of {log_w.numel()} log-weights are NaN")

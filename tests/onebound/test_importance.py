@@ -1,0 +1,57 @@
+import math
+
+import pytest
+import torch
+
+from onebound.importance import effective_sample_size, log_mean_exp, relative_variance
+
+
+def test_three_weights_by_hand():
+    log_w = torch.tensor([1.0, 2.0, 6.0]).log()
+    assert log_mean_exp(log_w).item() == pytest.approx(math.log(3))
+    assert relative_variance(log_w).item() == pytest.approx(7 / 9)  # s^2 = (4 + 1 + 9) / 2
+    assert effective_sample_size(log_w).item() == pytest.approx(81 / 41)
+
+
+def test_weights_beyond_the_range_of_floats():
+    for shift in (-2000.0, 2000.0):
+        log_w = torch.tensor([1.0, 2.0, 6.0]).log() + shift
+        assert log_mean_exp(log_w).item() == pytest.approx(math.log(3) + shift)
+        assert relative_variance(log_w).item() == pytest.approx(7 / 9, rel=1e-3)
+        assert effective_sample_size(log_w).item() == pytest.approx(81 / 41, rel=1e-3)
+
+
+def test_the_last_axis_holds_the_draws():
+    log_w = torch.randn(4, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for function in (log_mean_exp, relative_variance, effective_sample_size):
+        rows = torch.stack([function(row) for row in log_w.reshape(20, 6)])
+        torch.testing.assert_close(function(log_w), rows.reshape(4, 5))
+
+
+def test_effective_sample_size_counts_equal_weights():
+    log_w = torch.full((10,), -torch.inf)
+    log_w[:4] = 3.0
+    assert effective_sample_size(log_w).item() == pytest.approx(4)
+
+
+def test_the_log_of_the_average_has_the_bias_and_the_error_of_the_delta_method():
+    # Log-normal weights: E[w] = 1 and relative variance exp(s^2) - 1, known exactly.
+    s, k, runs = 0.5, 50, 100_000
+    noise = torch.randn(runs, k, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    log_mean = log_mean_exp(s * noise - s**2 / 2)
+    rho2 = math.expm1(s**2)
+    stderr = log_mean.std().item() / runs**0.5
+    assert stderr < 0.1 * rho2 / (2 * k)
+    assert log_mean.mean().item() == pytest.approx(-rho2 / (2 * k), abs=4 * stderr + 5e-5)
+    assert log_mean.std().item() == pytest.approx((rho2 / k) ** 0.5, rel=0.02)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="at least 1"):
+        log_mean_exp(torch.zeros(3, 0))
+    with pytest.raises(ValueError, match="at least 1"):
+        effective_sample_size(torch.tensor(0.0))
+    with pytest.raises(ValueError, match="at least 2"):
+        relative_variance(torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="1 of 2 log-weights are NaN"):
+        log_mean_exp(torch.tensor([0.0, torch.nan]))
