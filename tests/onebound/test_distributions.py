@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import distributions as td
 
-from onebound.distributions import kl_normal_standard, log_prob_normal, sample_normal
+from onebound.distributions import kl_normal, kl_normal_standard, log_prob_normal, sample_normal
 
 
 @pytest.fixture
@@ -86,3 +86,34 @@ def test_one_seed_one_sample(gaussian):
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
+
+
+@pytest.fixture
+def pair():
+    """Means and log-variances of 4 pairs of Gaussians in 5 dimensions."""
+    g = torch.Generator().manual_seed(1)
+    return [torch.randn(4, 5, dtype=torch.float64, generator=g) for _ in range(4)]
+
+
+def test_kl_of_two_gaussians_agrees_with_torch(pair):
+    mu_q, logvar_q, mu_p, logvar_p = pair
+    q, p = td.Normal(mu_q, torch.exp(logvar_q / 2)), td.Normal(mu_p, torch.exp(logvar_p / 2))
+    torch.testing.assert_close(kl_normal(*pair), td.kl_divergence(q, p).sum(1))
+
+
+def test_kl_to_the_standard_normal_is_a_special_case(pair):
+    mu, logvar, *_ = pair
+    zero = torch.zeros_like(mu)
+    torch.testing.assert_close(kl_normal(mu, logvar, zero, zero), kl_normal_standard(mu, logvar))
+
+
+def test_kl_is_zero_for_equal_gaussians_and_keeps_its_digits_beside_them(pair):
+    mu, logvar, *_ = (p.float() for p in pair)
+    assert (kl_normal(mu, logvar, mu, logvar) == 0).all()
+    # difference^2 / 4 a dimension, to first order.
+    shifted = kl_normal(mu * 0, mu * 0 + 1e-3, mu * 0, mu * 0)
+    torch.testing.assert_close(shifted, torch.full((4,), 5e-6 / 4), rtol=1e-3, atol=0)
+
+
+def test_gradients_of_the_kl_of_two(pair):
+    assert torch.autograd.gradcheck(kl_normal, [p.requires_grad_() for p in pair])
