@@ -20,6 +20,7 @@ ALLOWED = {
     "networks": {"checks"},
     "notebook": set(),
     "plots": set(),
+    "quality": {"checks", "data", "training"},
     "toy": {"checks", "distributions"},
     "training": {"checks"},
     "vae": {"checks", "distributions", "likelihoods"},

@@ -94,8 +94,8 @@ def outputs_folder(root: Path, page: Page) -> Path | None:
     run = _take_over(folder, page.notebook)
     if run is None:
         run = _run(root, page) | {"inputs": inputs}
-        if page_inputs(root, page) != inputs:
-            say(root, f"{page.name}: what it imports changed meanwhile")
+        if page_inputs(root, page) != inputs:  # whose outputs are these?
+            say(root, f"{page.name}: what it imports changed meanwhile, so once more")
             return outputs_folder(root, page)
     with tempfile.TemporaryDirectory(dir=root / CACHE, prefix=".") as temporary:
         partial = Path(temporary) / "outputs"

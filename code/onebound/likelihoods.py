@@ -1,10 +1,18 @@
 """Likelihoods p(x|z) of images, as functions of what a decoder puts out.
 
-Each `log_prob_*` returns nats per image, shape (B,): the sum over pixels, never the mean.
+Each `log_prob_*` returns nats per image, shape (B,): the sum over pixels, never the mean. The
+Gaussian likelihood is `onebound.distributions.log_prob_normal`.
+
+Three kinds of pixel occur, and each function says which it takes: bits, 0 or 1; a grey level k from
+0 to 255, stored as x = k / 255; and a dequantised level y = (k + u) / 256 with u in [0, 1), which
+has a density.
 """
 
+import math
+
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from onebound.checks import check_binary, check_images
 
@@ -62,9 +70,305 @@ def cross_entropy_grey(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def _bernoulli_sum(x: Tensor, logits: Tensor) -> Tensor:
+    _check_same_shape(x, logits)
+    # x log pi + (1 - x) log(1 - pi) with pi = sigmoid(logits), and no overflow for any logit.
+    return (x * logits - F.softplus(logits)).flatten(1).sum(1)
+
+
+def log_prob_continuous_bernoulli(y: Tensor, logits: Tensor) -> Tensor:
+    """Log-density of images under independent continuous Bernoulli pixels.
+
+    The cross-entropy of `cross_entropy_grey` plus what makes the exponential of it integrate to 1
+    over y in [0, 1] (`[eq-continuous-bernoulli]`).
+
+    Parameters
+    ----------
+    y
+        Images in [0, 1], shape (B, 1, 28, 28); dequantised, if the result is to bound the
+        probability of grey levels.
+    logits
+        Any real number, the shape of `y`; `continuous_bernoulli_mean` gives the mean of a pixel.
+
+    Returns
+    -------
+    Tensor
+        Nats, shape (B,), of either sign.
+
+    Raises
+    ------
+    ValueError
+        If a pixel lies outside [0, 1], or the shapes differ.
+
+    References
+    ----------
+    Loaiza-Ganem and Cunningham (2019).
+    """
+    check_images(y, 0, 1)
+    _check_same_shape(y, logits)
+    return (y * logits - continuous_bernoulli_log_normaliser(logits)).flatten(1).sum(1)
+
+
+def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
+    """Log of the integral of exp(l y) over y in [0, 1], for each logit l.
+
+    It is log((exp(l) - 1) / l) (`[eq-continuous-bernoulli-normaliser]`).
+
+    Parameters
+    ----------
+    logits
+        Any real number, any shape.
+
+    Returns
+    -------
+    Tensor
+        The shape of `logits`; 0 at l = 0.
+    """
+    small, size = _split_at_zero(logits)
+    # Near 0 the closed form is 0 / 0, and its derivative a difference of two large numbers.
+    series = logits / 2 + logits**2 / 24 - logits**4 / 2880 + logits**6 / 181440
+    # exp(l) - 1 overflows for large l; with max(l, 0) taken out of the log nothing does.
+    closed = F.relu(logits) + torch.log(-torch.expm1(-size) / size)
+    return torch.where(small, series, closed)
+
+
+def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
+    """Mean of a continuous Bernoulli pixel (`[eq-continuous-bernoulli-mean]`).
+
+    Parameters
+    ----------
+    logits
+        Any real number, any shape.
+
+    Returns
+    -------
+    Tensor
+        In (0, 1), the shape of `logits`; not the sigmoid of it.
+    """
+    small, size = _split_at_zero(logits)
+    series = 0.5 + logits / 12 - logits**3 / 720 + logits**5 / 30240
+    below = 1 / size - 1 / torch.expm1(size)  # the mean for -|l|; that for |l| is its mirror image
+    return torch.where(small, series, torch.where(logits < 0, below, 1 - below))
+
+
+def sample_continuous_bernoulli(logits: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw continuous Bernoulli pixels (`[eq-continuous-bernoulli-sample]`).
+
+    Parameters
+    ----------
+    logits
+        Any real number, any shape.
+    generator
+        Source of the noise; None takes torch's global one.
+
+    Returns
+    -------
+    Tensor
+        In [0, 1], the shape of `logits`.
+    """
+    u = torch.rand(logits.shape, dtype=logits.dtype, device=logits.device, generator=generator)
+    size = torch.where(logits == 0, 1.0, logits).abs()
+    below = -torch.log1p(u * torch.expm1(-size)) / size  # the draw for -|l|, the mirror of |l|'s
+    return torch.where(logits == 0, u, torch.where(logits < 0, below, 1 - below))
+
+
+def _split_at_zero(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Say where a series takes over, and give |logits| with 1 there, safe to divide by."""
+    # At 0.1 the terms left out are below 1e-15, and the closed form loses two digits at most.
+    small = logits.abs() < 0.1
+    return small, torch.where(small, 1.0, logits).abs()
+
+
+def dequantise(images: Tensor, generator: Generator | None = None) -> Tensor:
+    """Spread grey level k evenly over [k / 256, (k + 1) / 256] (`[eq-dequantisation]`).
+
+    Parameters
+    ----------
+    images
+        Levels 0 to 255, uint8.
+    generator
+        Source of the noise; None takes torch's global one.
+
+    Returns
+    -------
+    Tensor
+        y = (k + u) / 256, float32 in [0, 1], the shape of `images`.
+
+    Raises
+    ------
+    ValueError
+        If `images` is not uint8.
+
+    References
+    ----------
+    Uria, Murray and Larochelle (2013).
+    """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"expected levels 0 to 255 as torch.uint8, got {images.dtype}")
+    u = torch.rand(images.shape, device=images.device, generator=generator)
+    return (images + u) / 256
+
+
+def density_to_levels(log_density: Tensor, dims: int = 784) -> Tensor:
+    """Turn a log-density of dequantised images into a bound on the log-probability of levels.
+
+    Subtracts log 256 a pixel, the change of variables from y to 256 y (`[eq-dequantisation]`).
+
+    Parameters
+    ----------
+    log_density
+        Nats per image of a density on y, or of a lower bound on it, shape (B,).
+    dims
+        Pixels in an image.
+
+    Returns
+    -------
+    Tensor
+        Shape (B,). Its mean over the noise is a lower bound.
+    """
+    return log_density - dims * math.log(256)
+
+
+def log_prob_discretised_logistic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-probability of grey levels under logistic pixels, each bin integrated exactly.
+
+    Level k takes the mass between k / 256 and (k + 1) / 256; level 0 also all below, and level 255
+    all above (`[eq-discretised-logistic]`).
+
+    Parameters
+    ----------
+    x
+        Images k / 255 with whole k, shape (B, 1, 28, 28).
+    mean, log_scale
+        Location and log of the scale of the logistic density, any real numbers, broadcastable to
+        the shape of `x`. Level k fills [k / 256, (k + 1) / 256] on their axis.
+
+    Returns
+    -------
+    Tensor
+        Nats, shape (B,), never positive.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is not k / 255.
+
+    References
+    ----------
+    Salimans et al. (2017).
+    """
+    return _logistic_bin(_levels(x), mean, log_scale).flatten(1).sum(1)
+
+
+def discretised_logistic_logits(mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-probabilities of all 256 levels, as logits for `log_prob_categorical`.
+
+    Parameters
+    ----------
+    mean, log_scale
+        As in `log_prob_discretised_logistic`, shapes that broadcast to (B, 1, 28, 28).
+
+    Returns
+    -------
+    Tensor
+        Nats, shape (B, 256, 28, 28).
+    """
+    k = torch.arange(256, device=mean.device).reshape(256, 1, 1)
+    return _logistic_bin(k, mean, log_scale)
+
+
+def _logistic_bin(k: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log of the mass in bin k, element by element (`[eq-logistic-product]`)."""
+    scale = torch.exp(log_scale)
+    low, high = (k / 256 - mean) / scale, ((k + 1) / 256 - mean) / scale
+    # sigmoid(high) - sigmoid(low) loses its digits in the tails. Written as a product it does not:
+    # sigmoid(high) * sigmoid(-low) * (1 - exp(low - high)). An open bin keeps one factor of these.
+    below_high = torch.where(k < 255, F.logsigmoid(high), 0.0)
+    above_low = torch.where(k > 0, F.logsigmoid(-low), 0.0)
+    width = torch.log(-torch.expm1(-1 / (256 * scale)))
+    return below_high + above_low + torch.where((k > 0) & (k < 255), width, 0.0)
+
+
+def log_prob_categorical(x: Tensor, logits: Tensor) -> Tensor:
+    """Log-probability of grey levels, each with a logit of its own (`[eq-categorical]`).
+
+    Parameters
+    ----------
+    x
+        Images k / 255 with whole k, shape (B, 1, 28, 28).
+    logits
+        One for each level of each pixel, any real number, shape (B, 256, 28, 28).
+
+    Returns
+    -------
+    Tensor
+        Nats, shape (B,), never positive.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is not k / 255, or the shapes do not fit together.
+    """
+    k = _levels(x).long()
+    if logits.shape != (len(x), 256, *x.shape[2:]):
+        raise ValueError(
+            f"images {tuple(x.shape)} need logits {(len(x), 256, *x.shape[2:])}, "
+            f"got {tuple(logits.shape)}"
+        )
+    return -F.cross_entropy(logits, k[:, 0], reduction="none").flatten(1).sum(1)
+
+
+def mean_level(logits: Tensor) -> Tensor:
+    """Mean of grey levels with these logits (`[eq-categorical]`).
+
+    Parameters
+    ----------
+    logits
+        Any real numbers, shape (B, 256, 28, 28).
+
+    Returns
+    -------
+    Tensor
+        Mean of k / 255, in [0, 1], shape (B, 1, 28, 28).
+    """
+    levels = torch.arange(256, dtype=logits.dtype, device=logits.device) / 255
+    return torch.einsum("bkhw,k->bhw", logits.softmax(1), levels)[:, None]
+
+
+def sample_level(logits: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw a grey level for each pixel (`[eq-categorical]`).
+
+    Parameters
+    ----------
+    logits
+        Any real numbers, shape (B, 256, 28, 28).
+    generator
+        Source of the noise; None takes torch's global one.
+
+    Returns
+    -------
+    Tensor
+        Images k / 255 with whole k, shape (B, 1, 28, 28).
+    """
+    cumulative = logits.softmax(1).cumsum(1)[:, :-1]  # the last one is 1 up to rounding
+    u = torch.rand(cumulative[:, :1].shape, device=logits.device, generator=generator)
+    return (u > cumulative).sum(1, keepdim=True) / 255
+
+
+def _levels(x: Tensor) -> Tensor:
+    """Grey levels of images k / 255, refused if they lie between two levels."""
+    check_images(x, 0, 1)
+    k = (255 * x.detach()).round()
+    off = x[(255 * x - k).abs() > 1e-2]
+    if len(off):
+        raise ValueError(
+            f"expected pixels k / 255 with whole k, got {off[0]:g}: a grey level has a "
+            "probability, a dequantised or otherwise altered one has not"
+        )
+    return k
+
+
+def _check_same_shape(x: Tensor, logits: Tensor) -> None:
     if x.shape != logits.shape:
         raise ValueError(
             f"images {tuple(x.shape)} and logits {tuple(logits.shape)} differ in shape"
         )
-    # x log pi + (1 - x) log(1 - pi) with pi = sigmoid(logits), and no overflow for any logit.
-    return (x * logits - F.softplus(logits)).flatten(1).sum(1)

@@ -1,10 +1,13 @@
 """Numbers about models, each with its standard error."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from onebound.checks import check_positive
 
 
 class Estimate(NamedTuple):
@@ -50,3 +53,28 @@ def per_example(
         Shape (N,) for N images.
     """
     return torch.cat([function(batch) for batch in images.split(batch_size)])
+
+
+def bits_per_dim(nats: Tensor, dims: int = 784) -> Tensor:
+    """Bits that a code for the model spends on each dimension (`[eq-bits-per-dim]`).
+
+    Parameters
+    ----------
+    nats
+        Log-probability of discrete data, or a lower bound on it, shape (B,). A log-density is not
+        one: `onebound.likelihoods.density_to_levels` comes first.
+    dims
+        Dimensions of an example.
+
+    Returns
+    -------
+    Tensor
+        Shape (B,), positive, lower is better.
+
+    Raises
+    ------
+    ValueError
+        If `dims` is below 1.
+    """
+    check_positive("dims", dims)
+    return -nats / (dims * math.log(2))

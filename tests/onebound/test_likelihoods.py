@@ -1,10 +1,38 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import distributions as td
+from torch.autograd import gradcheck
 
-from onebound.likelihoods import cross_entropy_grey, log_prob_bernoulli
+from onebound.distributions import log_prob_normal
+from onebound.likelihoods import (
+    continuous_bernoulli_log_normaliser,
+    continuous_bernoulli_mean,
+    cross_entropy_grey,
+    density_to_levels,
+    dequantise,
+    discretised_logistic_logits,
+    log_prob_bernoulli,
+    log_prob_categorical,
+    log_prob_continuous_bernoulli,
+    log_prob_discretised_logistic,
+    mean_level,
+    sample_continuous_bernoulli,
+    sample_level,
+)
+from onebound.networks.mlp import MLPDecoder
 
 SHAPE = (3, 1, 28, 28)
+
+
+def number(value):
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture
@@ -75,7 +103,9 @@ def test_grey_levels_are_refused_and_named(logits, grey):
         log_prob_bernoulli(grey, logits)
 
 
-@pytest.mark.parametrize("function", [log_prob_bernoulli, cross_entropy_grey])
+@pytest.mark.parametrize(
+    "function", [log_prob_bernoulli, cross_entropy_grey, log_prob_continuous_bernoulli]
+)
 def test_other_bad_input_is_refused_and_named(function, logits, grey):
     x = grey.round()
     with pytest.raises(ValueError, match=r"shape \(3, 28, 28\)"):
@@ -88,3 +118,269 @@ def test_other_bad_input_is_refused_and_named(function, logits, grey):
         function(x / 0, logits)
     with pytest.raises(ValueError, match="uint8"):
         function(x.to(torch.uint8), logits)
+
+
+# Continuous Bernoulli: on both sides of the switch to the series, and far out.
+LOGITS = [-700.0, -30.0, -1.7, -0.11, -0.1, -0.09, -1e-9, 0.0, 1e-4, 0.09, 0.11, 2.5, 30.0, 700.0]
+
+
+def quadrature():
+    """Points and weights on [0, 1], dense at both ends, where extreme logits put the mass."""
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(40))
+    edges = torch.cat([number([0.0]), torch.logspace(-4, math.log10(0.5), 12, dtype=torch.float64)])
+    edges = torch.cat([edges, 1 - edges.flip(0)[1:]])
+    half = edges.diff()[:, None] / 2
+    return (edges[:-1, None] + half * (nodes + 1)).flatten(), (half * weights).flatten()
+
+
+@pytest.mark.parametrize("logit", LOGITS)
+def test_continuous_bernoulli_integrates_to_one_and_has_the_mean_it_says(logit):
+    points, weights = quadrature()
+    # With logit 0 the other pixels have density 1, whatever they are.
+    y = torch.full((len(points), 1, 28, 28), 0.3, dtype=torch.float64)
+    y[:, 0, 5, 6] = points
+    logits = torch.zeros_like(y)
+    logits[:, 0, 5, 6] = logit
+    density = log_prob_continuous_bernoulli(y, logits).exp()
+    assert (weights * density).sum().item() == pytest.approx(1, abs=1e-12)
+    mean = continuous_bernoulli_mean(number(logit)).item()
+    assert (weights * density * points).sum().item() == pytest.approx(mean, rel=1e-12)
+
+
+def test_continuous_bernoulli_agrees_with_torch(logits, grey):
+    expected = td.ContinuousBernoulli(logits=logits).log_prob(grey).flatten(1).sum(1)
+    torch.testing.assert_close(log_prob_continuous_bernoulli(grey, logits), expected)
+
+
+def test_the_normaliser_is_that_of_the_paper():
+    # C(lambda) = 2 artanh(1 - 2 lambda) / (1 - 2 lambda) multiplies the Bernoulli formula.
+    rate = number([0.01, 0.3, 0.49, 0.8, 0.999])
+    logit = torch.logit(rate)
+    log_c = torch.log(2 * torch.atanh(1 - 2 * rate) / (1 - 2 * rate))
+    ours = torch.nn.functional.softplus(logit) - continuous_bernoulli_log_normaliser(logit)
+    torch.testing.assert_close(ours, log_c, rtol=1e-9, atol=1e-12)
+
+
+def test_the_series_meets_the_closed_form():
+    edge = number([-0.1, 0.1])
+    inside, outside = edge * (1 - 1e-12), edge * (1 + 1e-12)
+    for function in (continuous_bernoulli_log_normaliser, continuous_bernoulli_mean):
+        torch.testing.assert_close(function(inside), function(outside), rtol=0, atol=2e-13)
+
+
+def test_the_mean_is_the_derivative_of_the_log_normaliser():
+    for dtype, atol in ((torch.float64, 1e-13), (torch.float32, 1e-6)):
+        logits = torch.tensor(LOGITS, dtype=dtype, requires_grad=True)
+        total = continuous_bernoulli_log_normaliser(logits).sum()
+        (slope,) = torch.autograd.grad(total, logits)
+        torch.testing.assert_close(slope, continuous_bernoulli_mean(logits), rtol=0, atol=atol)
+
+
+def test_continuous_bernoulli_draws_have_its_first_two_moments():
+    n = 40_000
+    points, weights = quadrature()
+    for seed, logit in enumerate(LOGITS):
+        y = sample_continuous_bernoulli(torch.full((n,), logit).double(), seeded(seed))
+        assert 0 <= y.min() <= y.max() <= 1
+        log_normaliser = continuous_bernoulli_log_normaliser(number(logit))
+        mass = weights * torch.exp(logit * points - log_normaliser)
+        for power in (1, 2):
+            draws = y**power
+            stderr = draws.std() / n**0.5
+            assert stderr < 0.02 * draws.mean()
+            assert (draws.mean() - (mass * points**power).sum()).abs() < 4 * stderr
+
+
+# Levels and densities on them.
+
+
+def test_dequantised_levels_fill_their_bins_evenly():
+    k = torch.arange(256, dtype=torch.uint8).repeat(400, 1)
+    u = 256 * dequantise(k, seeded(1)).double() - k
+    assert 0 <= u.min() <= u.max() <= 1
+    n = u.numel()
+    assert abs(u.mean() - 1 / 2) < 4 * (1 / 12 / n) ** 0.5
+    assert abs(u.var() - 1 / 12) < 4 * (1 / 180 / n) ** 0.5  # Var[(u - 1/2)^2] = 1/80 - 1/144
+    assert abs(torch.corrcoef(torch.stack([u.flatten(), k.flatten().double()]))[0, 1]) < 4 / n**0.5
+
+
+def test_dequantising_takes_levels_only():
+    with pytest.raises(ValueError, match=r"uint8, got torch\.float32"):
+        dequantise(torch.zeros(SHAPE))
+
+
+def logistic_log_density(y, mean, log_scale):
+    base = td.Uniform(number(0.0), number(1.0))
+    logistic = [td.SigmoidTransform().inv, td.AffineTransform(mean, math.exp(log_scale))]
+    return td.TransformedDistribution(base, logistic).log_prob(y)
+
+
+@pytest.mark.parametrize(("k", "mean", "log_scale"), [(1, 0.3, -2.0), (200, 0.6, -3.0)])
+def test_the_dequantised_density_averages_to_the_probability_of_the_level(k, mean, log_scale):
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(20))
+    density = logistic_log_density((k + (nodes + 1) / 2) / 256, mean, log_scale)
+    bound = density_to_levels(density, dims=1)
+    exact = discretised_logistic_logits(number([[[[mean]]]]), number(log_scale))[0, k].item()
+    assert (weights / 2 * bound.exp()).sum().log().item() == pytest.approx(exact, abs=1e-12)
+    assert (weights / 2 * bound).sum().item() < exact  # Jensen
+
+
+def test_the_change_of_variables_counts_every_pixel():
+    assert density_to_levels(number([5.0])).item() == pytest.approx(5 - 784 * 8 * math.log(2))
+
+
+# Discretised logistic.
+
+
+@pytest.mark.parametrize("mean", [-50.0, -0.2, 0.0, 0.31, 1.0, 7.0])
+@pytest.mark.parametrize("log_scale", [-12.0, -5.0, -1.0, 4.0])
+def test_discretised_logistic_sums_to_one(mean, log_scale):
+    logits = discretised_logistic_logits(number([[[[mean]]]]), number(log_scale))
+    assert logits.shape == (1, 256, 1, 1)
+    assert logits.exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+def test_discretised_logistic_integrates_each_bin():
+    mean, scale = 0.4, 0.15
+    edges = torch.arange(1, 256, dtype=torch.float64) / 256
+    below = torch.cat([number([0.0]), torch.sigmoid((edges - mean) / scale), number([1.0])])
+    logits = discretised_logistic_logits(number([[[[mean]]]]), number(scale).log())
+    torch.testing.assert_close(logits.exp().flatten(), below.diff())
+
+
+def test_discretised_logistic_is_the_entry_of_its_table(grey):
+    x = (255 * grey).round() / 255
+    x[:, 0, 0, :3], x[:, 0, 1, :3] = 0, 1
+    g = seeded(4)
+    mean = torch.randn(SHAPE, dtype=torch.float64, generator=g)
+    log_scale = torch.randn(SHAPE, dtype=torch.float64, generator=g) - 2
+    table = discretised_logistic_logits(mean, log_scale)
+    torch.testing.assert_close(
+        log_prob_discretised_logistic(x, mean, log_scale), log_prob_categorical(x, table)
+    )
+
+
+def test_one_scale_for_all_and_one_a_pixel():
+    x = torch.zeros(SHAPE)
+    one = log_prob_discretised_logistic(x, x, torch.tensor(-2.0))
+    each = log_prob_discretised_logistic(x, x, torch.full((1, 28, 28), -2.0))
+    torch.testing.assert_close(one, each)
+    torch.testing.assert_close(
+        one, torch.full((3,), 784 * math.log(1 / (1 + math.exp(-(math.e**2) / 256))))
+    )
+
+
+def test_discretised_logistic_far_in_the_tails():
+    # In float32 sigmoid(high) - sigmoid(low) is 0 here. To first order it is exp(high) - exp(low).
+    x = torch.full((1, 1, 28, 28), 100 / 255)
+    mean = torch.full((1, 1, 28, 28), 5.0, requires_grad=True)
+    log_scale = torch.full((1, 1, 28, 28), -4.0, requires_grad=True)
+    value = log_prob_discretised_logistic(x, mean, log_scale)
+    low, width = (100 / 256 - 5) * math.exp(4), math.exp(4) / 256
+    assert value.item() == pytest.approx(784 * (low + math.log(math.expm1(width))), rel=1e-5)
+    for gradient in torch.autograd.grad(value.sum(), [mean, log_scale]):
+        assert torch.isfinite(gradient).all()
+    torch.testing.assert_close(
+        gradient, torch.full_like(gradient, -low - width / (1 - math.exp(-width)))
+    )
+
+
+# Categorical.
+
+
+@pytest.fixture
+def level_logits():
+    return torch.randn(2, 256, 28, 28, dtype=torch.float64, generator=seeded(5))
+
+
+def test_categorical_agrees_with_torch(level_logits, grey):
+    x = (255 * grey[:2]).round() / 255
+    expected = td.Categorical(logits=level_logits.permute(0, 2, 3, 1))
+    expected = expected.log_prob((255 * x[:, 0]).round()).flatten(1).sum(1)
+    torch.testing.assert_close(log_prob_categorical(x, level_logits), expected)
+
+
+def test_categorical_sums_to_one_over_the_levels_of_a_pixel():
+    logits = torch.zeros(256, 256, 28, 28)
+    logits[:, 0] = 100.0  # certain of level 0, but for one pixel
+    logits[:, :, 5, 6] = torch.linspace(-3, 2, 256)
+    x = torch.zeros(256, 1, 28, 28)
+    x[:, 0, 5, 6] = torch.arange(256) / 255
+    assert log_prob_categorical(x, logits).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_level_draws_and_means_follow_the_logits():
+    n = 60_000
+    logits = torch.full((1, 256, 1, 2), -torch.inf, dtype=torch.float64)
+    logits[0, [0, 17, 255], 0, 0] = number([0.2, 0.5, 0.3]).log()
+    logits[0, :, 0, 1] = discretised_logistic_logits(number([[[[0.1]]]]), number(-2.0))[0, :, 0, 0]
+    draws = sample_level(logits.expand(n, -1, -1, -1), seeded(6))[:, 0, 0]
+    assert torch.equal(draws, (255 * draws).round() / 255)
+    shares = [(draws[:, 0] == k / 255).double().mean().item() for k in (0, 17, 255)]
+    assert sum(shares) == 1
+    for share, p in zip(shares, (0.2, 0.5, 0.3), strict=True):
+        assert share == pytest.approx(p, abs=4 * (p * (1 - p) / n) ** 0.5)
+    means = mean_level(logits)
+    assert means.shape == (1, 1, 1, 2)
+    assert means[0, 0, 0, 0].item() == pytest.approx(0.5 * 17 / 255 + 0.3)
+    assert ((draws.mean(0) - means[0, 0, 0]).abs() < 4 * draws.std(0) / n**0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (log_prob_discretised_logistic, (torch.zeros(SHAPE), torch.zeros(()))),
+        (log_prob_categorical, (torch.zeros(3, 256, 28, 28),)),
+    ],
+)
+def test_levels_are_asked_for_by_name(function, parameters):
+    x = torch.full(SHAPE, 0.2)
+    assert function(x, *parameters).shape == (3,)  # 0.2 is 51 / 255
+    x[1, 0, 2, 3] = 0.3
+    with pytest.raises(ValueError, match=r"k / 255 .* got 0\.3: "):
+        function(x, *parameters)
+    with pytest.raises(ValueError, match="uint8"):
+        function(x.byte(), *parameters)
+    with pytest.raises(ValueError, match="values from 2 to 2"):
+        function(torch.full(SHAPE, 2.0), *parameters)
+
+
+def test_a_categorical_with_too_few_logits_is_refused():
+    with pytest.raises(ValueError, match=r"need logits \(3, 256, 28, 28\), got \(3, 255, 28, 28\)"):
+        log_prob_categorical(torch.zeros(SHAPE), torch.zeros(3, 255, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (log_prob_bernoulli, lambda z: (z,)),
+        (log_prob_continuous_bernoulli, lambda z: (z,)),
+        (log_prob_continuous_bernoulli, lambda z: (z / 100,)),  # the series
+        (log_prob_discretised_logistic, lambda z: (z, z.sum() - 1)),
+        (log_prob_categorical, lambda z: (z * torch.linspace(-1, 1, 256).reshape(256, 1, 1),)),
+    ],
+)
+def test_gradients(function, parameters):
+    x = torch.zeros(1, 1, 28, 28, dtype=torch.float64)
+    x[0, 0, 4, 4:8] = 1
+    z = number([0.8, -1.3, 0.2, -0.1]).requires_grad_()
+
+    def of_few_pixels(z):
+        image = torch.nn.functional.pad(z.reshape(1, 1, 1, 4), (6, 18, 4, 23))
+        return function(x, *parameters(image))
+
+    assert gradcheck(of_few_pixels, [z])
+
+
+def test_summed_squared_error_is_a_gaussian_with_variance_one_half(grey, logits):
+    squares = ((grey - logits) ** 2).flatten(1).sum(1)
+    gaussian = log_prob_normal(grey, logits, number(0.5).log())
+    torch.testing.assert_close(gaussian, -squares - 392 * math.log(math.pi))
+
+
+def test_a_decoder_gives_the_channels_that_a_likelihood_asks_for():
+    decoder = MLPDecoder(latent_size=2, hidden_size=3, channels=256)
+    logits = decoder(torch.randn(2, 2, generator=seeded(7)))
+    assert log_prob_categorical(torch.zeros(2, 1, 28, 28), logits).shape == (2,)
+    with pytest.raises(ValueError, match="channels must be"):
+        MLPDecoder(channels=0)

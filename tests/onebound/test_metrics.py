@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from onebound.metrics import Estimate, estimate, per_example
+from onebound.metrics import Estimate, bits_per_dim, estimate, per_example
 
 
 def test_estimate_of_three_numbers():
@@ -36,3 +36,14 @@ def test_per_example_does_not_depend_on_the_batches():
     images = torch.arange(7.0)
     for batch_size in (1, 3, 7, 100):
         assert torch.equal(per_example(lambda x: 2 * x, images, batch_size), 2 * images)
+
+
+def test_bits_per_dim_of_uniform_levels_is_eight():
+    nats = 784 * torch.tensor([1 / 256, 1 / 2], dtype=torch.float64).log()
+    torch.testing.assert_close(bits_per_dim(nats), torch.tensor([8.0, 1.0], dtype=torch.float64))
+    assert bits_per_dim(nats[1:], dims=392).item() == pytest.approx(2)
+
+
+def test_bits_per_dim_needs_a_dimension():
+    with pytest.raises(ValueError, match=r"dims must be .* got 0"):
+        bits_per_dim(torch.zeros(2), dims=0)

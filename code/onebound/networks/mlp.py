@@ -26,20 +26,21 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Latents (B, latent_size) to one number a pixel, (B, 1, 28, 28)."""
+    """Latents (B, latent_size) to `channels` numbers a pixel, (B, channels, 28, 28)."""
 
-    def __init__(self, latent_size: int = 20, hidden_size: int = 400) -> None:
+    def __init__(self, latent_size: int = 20, hidden_size: int = 400, channels: int = 1) -> None:
         super().__init__()
         check_positive("latent_size", latent_size)
         check_positive("hidden_size", hidden_size)
+        check_positive("channels", channels)
         self.latent_size = latent_size
         self.net = nn.Sequential(
             nn.Linear(latent_size, hidden_size),
             nn.SiLU(),
-            nn.Linear(hidden_size, 784),
-            nn.Unflatten(1, (1, 28, 28)),
+            nn.Linear(hidden_size, channels * 784),
+            nn.Unflatten(1, (channels, 28, 28)),
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return logits."""
+        """Return the parameters of a likelihood."""
         return self.net(z)
