@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from onebound.checks import check_images, check_latents, check_positive
-from onebound.distributions import kl_normal_standard, sample_normal
+from onebound.distributions import kl_normal_standard, log_prob_normal, sample_normal
 from onebound.likelihoods import log_prob_bernoulli
 
 
@@ -109,6 +109,43 @@ class VAE(nn.Module):
         mu, logvar = self.encode(x)
         z = sample_normal(mu, logvar, generator)
         return Bound(self.log_prob(x, self.decode(z)), kl_normal_standard(mu, logvar))
+
+    def log_weights(self, x: Tensor, k: int, generator: Generator | None = None) -> Tensor:
+        """Log importance weights log p(x, z) - log q(z|x) of k draws z ~ q (`[eq-vae-weights]`).
+
+        `onebound.importance.log_mean_exp` of them estimates log p(x), and is a lower bound on it in
+        the mean: for k = 1 the evidence lower bound, for larger k a tighter one.
+
+        Parameters
+        ----------
+        x
+            Images in [0, 1], shape (B, 1, 28, 28); the likelihood may ask for {0, 1}.
+        k
+            Draws for each image; all B * k pass the decoder at once.
+        generator
+            Source of the noise; None takes torch's global one.
+
+        Returns
+        -------
+        Tensor
+            Nats, shape (B, k).
+
+        Raises
+        ------
+        ValueError
+            If `k` is below 1, and as `encode` and the likelihood.
+
+        References
+        ----------
+        Burda, Grosse and Salakhutdinov (2016).
+        """
+        check_positive("k", k)
+        mu, logvar = (parameter.repeat_interleave(k, 0) for parameter in self.encode(x))
+        z = sample_normal(mu, logvar, generator)
+        zero = z.new_zeros(())
+        log_joint = self.log_prob(x.repeat_interleave(k, 0), self.decode(z))
+        log_joint = log_joint + log_prob_normal(z, zero, zero)
+        return (log_joint - log_prob_normal(z, mu, logvar)).unflatten(0, (len(x), k))
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:

@@ -90,6 +90,23 @@ def test_with_another_posterior_the_gap_is_the_kl_to_the_exact_one(linear):
     assert ((log_p - draws.mean(0) - gap).abs() < 4 * stderr).all()
 
 
+def test_with_the_exact_posterior_every_weight_is_p(linear):
+    decoder, x, log_p = linear
+    vae = VAE(LinearEncoder(decoder), decoder, decoder.log_prob)
+    log_w = vae.log_weights(x, 7, torch.Generator().manual_seed(6))
+    torch.testing.assert_close(log_w, log_p[:, None].expand(4, 7))
+
+
+def test_with_another_posterior_the_weights_average_to_p(linear):
+    decoder, x, log_p = linear
+    vae = VAE(LinearEncoder(decoder, shift=0.01), decoder, decoder.log_prob)
+    w = torch.exp(vae.log_weights(x, 20_000, torch.Generator().manual_seed(7)) - log_p[:, None])
+    stderr = w.std(1) / 20_000**0.5
+    assert (stderr < 0.02).all()
+    assert ((w.mean(1) - 1).abs() < 4 * stderr).all()
+    assert (w.log().mean(1) < -0.05).all()
+
+
 @pytest.mark.parametrize(("encoder", "decoder"), NETWORKS)
 def test_shapes_and_finite_values(encoder, decoder, binary):
     vae = small_vae(encoder, decoder)
@@ -181,6 +198,11 @@ def test_bad_latents_are_refused_and_named(z, message):
 def test_a_latent_size_below_one_is_refused(network, size):
     with pytest.raises(ValueError, match=f"latent_size must be .* got {size}"):
         network(latent_size=size)
+
+
+def test_no_weights_are_refused(binary):
+    with pytest.raises(ValueError, match="k must be a whole number of at least 1, got 0"):
+        small_vae(MLPEncoder, MLPDecoder).log_weights(binary, 0)
 
 
 def test_sampling_no_images_is_refused():
