@@ -172,7 +172,7 @@ def _run(root: Path, page: Page) -> dict[str, Any]:
     client.reset_execution_trackers()
     # The cells import the very files that the key covers, whatever else is installed.
     search = [str(root / "code"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search), "TQDM_DISABLE": "1"}
     started = time.monotonic()
     try:
         # client.execute() would do, but answers Ctrl-C with a dead kernel and three tracebacks.

@@ -7,7 +7,7 @@ captions), which decide how an output looks and not what it is; and the MNIST fi
 """
 
 import ast
-import functools
+import glob
 import hashlib
 import json
 import re
@@ -26,8 +26,6 @@ from bookbuild.chapters import Page
 # IPython writes the text of an output and matplotlib-inline its figures. nbclient and ipykernel are
 # left out: they carry messages and shape nothing.
 SHAPERS = ("ipython", "matplotlib-inline")
-ZOO = "onebound.zoo"
-_NO_DATA = re.compile(r"/(__pycache__|\.[^/]*|[^/]*\.egg-info)/")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -36,7 +34,7 @@ def page_inputs(root: Path, page: Page) -> dict[str, Any]:
     code = root / "code"
     sources = [cell.source for cell in page.cells]
     modules = closure(code, imported_by_cells(sources))
-    data = data_files(code, sources, modules)
+    data = data_files(modules)
     return {
         "kernel": page.kernel,
         "cells": [_sha256(source.encode()) for source in sources],
@@ -109,29 +107,17 @@ def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
         yield from _imports(_cell_tree(source), "")
 
 
-def data_files(code: Path, sources: Iterable[str], modules: dict[str, Path]) -> set[Path]:
-    """Return the files below `code`, Python's aside, that a page may read.
+def data_files(modules: dict[str, Path]) -> set[Path]:
+    """Return the files that lie beside one of the modules under its name, as a model's weights do.
 
-    These are the files whose stem is a string in a cell, or in a module that the cells reach, other
-    than the zoo itself, which may list them all. ``f"ddpm-{T}"`` counts for every T. If the cells
-    reach the zoo and name nothing in it, all of them count.
+    A module reads no other files of its own.
     """
-    files = [
+    return {
         file
-        for file in code.rglob("*")
-        if file.is_file()
-        and file.suffix != ".py"
-        and not _NO_DATA.search(f"/{file.relative_to(code).as_posix()}")
-    ]
-    named = _stems("\n".join(sources))
-    found = {file for file in files if named.fullmatch(file.stem)}
-    if not found and ZOO in modules:
-        return set(files)
-    for name, module in modules.items():
-        if name != ZOO and not name.startswith(f"{ZOO}."):
-            named = _stems(module.read_text(encoding="utf-8"))
-            found |= {file for file in files if named.fullmatch(file.stem)}
-    return found
+        for module in modules.values()
+        for file in module.parent.glob(f"{glob.escape(module.stem)}.*")
+        if file.suffix != ".py"
+    }
 
 
 def _file_of(code: Path, name: str) -> Path | None:
@@ -149,21 +135,6 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             above = package.split(".")[: 1 - node.level or None] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-@functools.cache
-def _stems(text: str) -> re.Pattern[str]:
-    """Return what matches the stem of every file that a quoted string in `text` may name.
-
-    By looking for quotes rather than by parsing, because lines with magics hold strings too.
-    """
-    found = set()
-    for _, string in re.findall(r"(?=(['\"])(.*?)\1)", text):
-        parts = re.split(r"\{.*?\}", string.rpartition("/")[2])
-        if re.search(r"\w", "".join(parts)):  # else f"{loss:.3f}" would name every file
-            name = ".*".join(map(re.escape, parts))
-            found |= {name, re.sub(r"\\\.\w+$", "", name)}
-    return re.compile("|".join(sorted(found)))
 
 
 def _cell_tree(cell: str) -> ast.AST:

@@ -28,6 +28,8 @@ from platformdirs import user_cache_path
 from torch import Tensor
 from tqdm import tqdm
 
+from onebound.files import write_whole
+
 
 class MNIST(NamedTuple):
     """The data set, as levels 0 to 255.
@@ -202,23 +204,13 @@ def _fetch(raw: Path) -> dict[str, bytes]:
             if missing:
                 files |= _download(missing, raw)
             for name in missing:
-                _replace(raw / name, files[name])
+                write_whole(raw / name, files[name])
             return files
     except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
         raise DataError(
             f"cannot store MNIST in {raw} ({error}): "
             "set ONEBOUND_DATA to a folder that you can write to"
         ) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a whole file under its final name or, after a crash, none."""
-    part = path.with_name(f"{path.name}.part")  # one fixed name will do: the caller holds the lock
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _download(names: list[str], raw: Path) -> dict[str, bytes]:

@@ -1,13 +1,18 @@
 """The training loop. It knows no model: it takes a loss function of a batch."""
 
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from torch import Generator, Tensor, nn
+from tqdm import tqdm
 
+from onebound.checkpoint import Checkpoint, Stateful
 from onebound.checks import check_positive
 
 
@@ -19,6 +24,8 @@ class Epoch:
     """1 for the first."""
     loss: float
     """Mean over the pass of the loss that the steps descended, in its own unit."""
+    steps: int
+    """Updates of the weights since the start."""
     seconds: float
     """Training time since the start; what the caller does between epochs does not count."""
 
@@ -32,11 +39,14 @@ def train(
     batch_size: int = 256,
     learning_rate: float = 2e-3,
     seed: int = 0,
+    checkpoint: Path | None = None,
 ) -> Iterator[Epoch]:
     """Minimise the mean of `loss` with Adam; the rate falls to zero along half a cosine.
 
     A generator: it trains one epoch each time the caller asks for the next record, so the caller
-    may plot, measure or stop in between. Matrix products run in bfloat16 where that is fast.
+    may plot, measure or stop in between. It computes on the fastest device there is, and matrix
+    products in bfloat16 where that pays; between epochs the model is back where `images` are. Under
+    ``accelerate launch`` each process takes its share of every batch.
 
     Parameters
     ----------
@@ -47,12 +57,16 @@ def train(
     images
         Training data in memory, first axis the examples.
     epochs, batch_size
-        Passes over the data, and examples a step; a last incomplete batch is left out.
+        Passes over the data, and examples a step over all processes together; a last incomplete
+        batch is left out.
     learning_rate
         Adam's rate at the start.
     seed
         Fixes the order of the examples and, through torch's global generator, the noise in
         `loss`.
+    checkpoint
+        A file that keeps the state of the run, renewed every half minute and after each epoch. If
+        it is there, training goes on from it, and the first record is that of the epoch it was in.
 
     Yields
     ------
@@ -62,39 +76,80 @@ def train(
     Raises
     ------
     ValueError
-        If a size is below 1, or fewer images came than one batch holds.
+        If a size is below 1, fewer images came than one batch holds, the processes cannot share a
+        batch evenly, or `checkpoint` cannot be read or is of another run.
     FloatingPointError
         If the loss of an epoch is not finite.
     """
-    check_positive("epochs", epochs)
-    check_positive("batch_size", batch_size)
-    steps = len(images) // batch_size
-    if steps == 0:
-        raise ValueError(f"got {len(images)} images, fewer than one batch of {batch_size}")
+    accelerator = Accelerator()
+    device, main = accelerator.device, accelerator.is_main_process
+    steps = _steps(len(images), epochs, batch_size, accelerator.num_processes)
+    objective = accelerator.prepare(_Objective(model, loss))  # moves the model to `device`
     # A shorter memory of squared gradients than the usual 0.999 suits runs of a few thousand steps.
     optimiser = torch.optim.Adam(model.parameters(), learning_rate, betas=(0.9, 0.99), fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * steps)
-    order = Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    seconds = 0.0
-    for number in range(1, epochs + 1):
-        start = time.perf_counter()
-        model.train()
-        total = torch.zeros(())
-        shuffled = torch.randperm(len(images), generator=order)[: steps * batch_size]
-        for batch in shuffled.split(batch_size):
-            with mixed_precision(images.device):
-                value = loss(images[batch]).mean()
+    torch.manual_seed(seed + accelerator.process_index)  # each process has noise of its own
+    run = {"images": len(images), "epochs": epochs, "batch_size": batch_size, "seed": seed}
+    parts: dict[str, Stateful] = {"model": model, "adam": optimiser, "schedule": schedule}
+    kept = Checkpoint(checkpoint, run | {"learning_rate": learning_rate}, parts, writes=main)
+    first, done, sofar, seconds = kept.restore() or (1, 0, 0.0, 0.0)
+    for number in range(first, epochs + 1):
+        start = time.perf_counter() - seconds
+        model.to(device).train()
+        total = torch.tensor(sofar, device=device)
+        order = Generator().manual_seed(1000 * seed + number)  # the same in every process
+        batches = torch.randperm(len(images), generator=order).split(batch_size)[done:steps]
+        for step, batch in enumerate(_bar(batches, number, steps, shown=main), done + 1):
+            with mixed_precision(device), accelerator.split_between_processes(batch) as share:
+                value = objective(images[share].to(device)).mean()
             optimiser.zero_grad()
-            value.backward()
+            accelerator.backward(value)
             optimiser.step()
             schedule.step()
             total += value.detach()
-        mean = total.item() / steps
+            if step == steps or kept.due():
+                seconds = time.perf_counter() - start
+                kept.save((number, step, total.item(), seconds))
+        mean = accelerator.reduce(total, "mean").item() / steps
         if not math.isfinite(mean):
             raise FloatingPointError(f"the loss is {mean} in epoch {number}: lower learning_rate")
-        seconds += time.perf_counter() - start
-        yield Epoch(number, mean, seconds)
+        model.to(images.device)
+        yield Epoch(number, mean, number * steps, seconds)
+        done, sofar = 0, 0.0
+
+
+class _Objective(nn.Module):
+    """The loss as a module that owns the model: what accelerate wraps to share out gradients."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.loss(batch)
+
+
+def _steps(images: int, epochs: int, batch_size: int, processes: int) -> int:
+    """Return the steps of an epoch."""
+    check_positive("epochs", epochs)
+    check_positive("batch_size", batch_size)
+    if batch_size % processes:
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
+        )
+    if images < batch_size:
+        raise ValueError(f"got {images} images, fewer than one batch of {batch_size}")
+    return images // batch_size
+
+
+def _bar(batches: Sequence[Tensor], epoch: int, steps: int, *, shown: bool) -> Iterable[Tensor]:
+    """Show progress on a terminal or in a live notebook; the build of the book turns it off."""
+    disable = not shown or "TQDM_DISABLE" in os.environ
+    done = steps - len(batches)
+    bar: Iterable[Tensor] = tqdm(
+        batches, f"epoch {epoch}", total=steps, initial=done, leave=False, disable=disable
+    )
+    return bar
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

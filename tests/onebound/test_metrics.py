@@ -1,7 +1,19 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
-from onebound.metrics import Estimate, bits_per_dim, estimate, per_example
+from onebound.importance import log_mean_exp
+from onebound.metrics import (
+    Estimate,
+    bits_per_dim,
+    estimate,
+    importance_weighted_bound,
+    per_example,
+    two_level,
+)
+from onebound.networks.mlp import MLPDecoder, MLPEncoder
+from onebound.vae import VAE
 
 
 def test_estimate_of_three_numbers():
@@ -47,3 +59,68 @@ def test_bits_per_dim_of_uniform_levels_is_eight():
 def test_bits_per_dim_needs_a_dimension():
     with pytest.raises(ValueError, match=r"dims must be .* got 0"):
         bits_per_dim(torch.zeros(2), dims=0)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_two_levels_agree_with_all_dear_ones_and_need_few():
+    cheap = 5 * torch.randn(20_000, generator=seeded(1), dtype=torch.float64)
+    dear = cheap + 1 + 0.1 * torch.randn(20_000, generator=seeded(2), dtype=torch.float64)
+    chosen = torch.randperm(20_000, generator=seeded(3))[:100]
+    mean, stderr = two_level(cheap, dear[chosen], chosen)
+    full = estimate(dear)
+    assert abs(mean - full.mean) < 4 * 0.1 / 100**0.5
+    assert stderr == pytest.approx((full.stderr**2 + 0.1**2 / 100) ** 0.5, rel=0.02)
+    assert stderr < 0.2 * estimate(dear[chosen]).stderr
+
+
+def test_two_levels_need_as_many_numbers_as_places():
+    with pytest.raises(ValueError, match=r"got \(3,\) numbers for \(2,\) places"):
+        two_level(torch.zeros(5), torch.zeros(3), torch.tensor([0, 1]))
+
+
+@pytest.fixture
+def vae():
+    torch.manual_seed(0)
+    return VAE(MLPEncoder(2, hidden_size=8), MLPDecoder(2, hidden_size=8)).double()
+
+
+@pytest.fixture
+def binary():
+    return torch.rand(5, 1, 28, 28, dtype=torch.float64, generator=seeded(4)).round()
+
+
+def test_the_weighted_bound_is_the_log_of_the_mean_weight(vae, binary):
+    bound = importance_weighted_bound(vae, binary, 40, seeded(5), at_once=5 * 40)
+    expected = log_mean_exp(vae.log_weights(binary, 40, seeded(5)))
+    torch.testing.assert_close(bound, expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 64, 1000])
+def test_in_parts_every_draw_counts_once(vae, binary, at_once, monkeypatch):
+    counted = []
+
+    def constant(x, k, generator):
+        counted.append((len(x), k))
+        return torch.full((len(x), k), -3.0)
+
+    monkeypatch.setattr(vae, "log_weights", constant)
+    bound = importance_weighted_bound(vae, binary, 64, at_once=at_once)
+    torch.testing.assert_close(bound, torch.full((5,), -3.0))
+    assert sum(images * k for images, k in counted) == 5 * 64
+    assert max(images * k for images, k in counted) <= at_once
+
+
+def test_the_weighted_bound_grows_with_k(vae, binary):
+    many = binary[:1].expand(2000, 1, 28, 28)
+    means = [estimate(importance_weighted_bound(vae, many, k, seeded(k))) for k in (1, 4, 16)]
+    for lower, higher in pairwise(means):
+        assert higher.mean - lower.mean > 4 * (higher.stderr**2 + lower.stderr**2) ** 0.5
+
+
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": 2, "at_once": 0}])
+def test_sizes_below_one_are_refused(vae, binary, options):
+    with pytest.raises(ValueError, match="must be a whole number of at least 1, got 0"):
+        importance_weighted_bound(vae, binary, **options)

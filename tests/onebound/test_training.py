@@ -1,11 +1,18 @@
+import json
 import math
-from itertools import pairwise
+import os
+import runpy
+import subprocess
+import sys
+import textwrap
+from itertools import count, pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from onebound.training import train
+from onebound import checkpoint
+from onebound.training import _steps, train
 
 
 class Point(nn.Module):
@@ -109,3 +116,93 @@ def test_a_diverging_loss_stops_the_run():
     point = Point()
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
         next(train(point, lambda x: x * point.w / 0, DATA, epochs=1, batch_size=10))
+
+
+def noisy(point):
+    return lambda x: (x - point.w + torch.randn(len(x))) ** 2
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", -1.0)  # a state after every step
+    options = {"epochs": 3, "batch_size": 10, "learning_rate": 0.05}
+    whole = Point()
+    expected = [epoch.loss for epoch in train(whole, noisy(whole), DATA, **options)]
+    for stop in (1, 10, 14, 29):  # 10 steps an epoch
+        path = tmp_path / str(stop)
+        cut, steps = Point(), count()
+
+        def loss(x, cut=cut, steps=steps, stop=stop):
+            if next(steps) == stop:
+                raise Killed
+            return noisy(cut)(x)
+
+        with pytest.raises(Killed):
+            list(train(cut, loss, DATA, checkpoint=path, **options))
+        torch.manual_seed(99)
+        resumed = Point()
+        rest = list(train(resumed, noisy(resumed), DATA, checkpoint=path, **options))
+        assert resumed.w.item() == whole.w.item()
+        assert [epoch.loss for epoch in rest] == pytest.approx(expected[-len(rest) :], rel=1e-6)
+        assert rest[0].number == (stop + 9) // 10
+
+
+def test_the_rate_is_part_of_the_run(tmp_path):
+    point = Point()
+    options = {"epochs": 1, "batch_size": 10, "checkpoint": tmp_path / "state"}
+    list(train(point, squared(point), DATA, learning_rate=0.1, **options))
+    with pytest.raises(ValueError, match=r"'learning_rate': 0.1}, not of"):
+        next(train(point, squared(point), DATA, learning_rate=0.2, **options))
+
+
+def test_a_bar_is_shown_unless_the_build_turns_it_off(capsys, monkeypatch):
+    point = Point()
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    list(train(point, squared(point), DATA, epochs=1, batch_size=10))
+    assert "epoch 1" in capsys.readouterr().err
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    list(train(point, squared(point), DATA, epochs=1, batch_size=10))
+    assert capsys.readouterr().err == ""
+
+
+SHARED = """
+    import json, sys, torch
+    from accelerate import Accelerator
+    from onebound.training import train
+
+    torch.manual_seed(0)
+    data = torch.randn(120, 4)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
+    loss = lambda x: (model(x)[:, 0] - x.sum(1)) ** 2
+    epochs = train(model, loss, data, epochs=3, batch_size=30, learning_rate=0.05)
+    losses = [epoch.loss for epoch in epochs]
+    if Accelerator().is_main_process:
+        weights = torch.cat([p.flatten() for p in model.parameters()]).tolist()
+        open(sys.argv[1], "w").write(json.dumps([Accelerator().num_processes, losses, weights]))
+"""
+
+
+def test_two_processes_agree_with_one_on_the_same_global_batch(tmp_path, monkeypatch):
+    script, alone, shared = tmp_path / "script.py", tmp_path / "one.json", tmp_path / "two.json"
+    script.write_text(textwrap.dedent(SHARED))
+    monkeypatch.setattr(sys, "argv", ["script.py", alone])
+    runpy.run_path(str(script))
+    # What `accelerate launch` starts on GPUs; here two processes on the CPU, joined by gloo.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, script, shared], env=environment, check=True, timeout=120)
+    one, losses, weights = json.loads(alone.read_text())
+    two, shared_losses, shared_weights = json.loads(shared.read_text())
+    assert (one, two) == (1, 2)
+    # Half batches round otherwise in bfloat16.
+    assert shared_losses == pytest.approx(losses, rel=1e-3)
+    assert shared_weights == pytest.approx(weights, rel=1e-2, abs=1e-3)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="a batch of 15 cannot be shared evenly by 2 processes"):
+        _steps(120, 1, 15, 2)

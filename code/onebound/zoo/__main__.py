@@ -1,0 +1,120 @@
+"""``python -m onebound.zoo [NAME ...]``: train the models of the zoo again.
+
+A run that was stopped, however rudely, goes on where it was. Models that are trained at once, in
+several processes, need no more than ``accelerate launch -m onebound.zoo NAME``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import asdict
+from hashlib import sha256
+from importlib import import_module, metadata
+from pathlib import Path
+from pkgutil import iter_modules
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import save as bytes_of
+
+from onebound import data, zoo
+from onebound.files import write_whole
+
+WORK = Path("_build/zoo")
+"""Where a run keeps its state, below the folder it is started in."""
+
+
+def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
+    """Train a model, or go on with it, measure it, and put weights and card beside its module.
+
+    Parameters
+    ----------
+    entry
+        A module of `onebound.zoo`.
+    work
+        A folder for the state of the run; it is gone when the files are in place.
+
+    Returns
+    -------
+    Card or None
+        None in all processes but the first.
+    """
+    name = entry.__name__.rpartition(".")[2]
+    main = PartialState().is_main_process
+    checkpoint, records = work / "checkpoint", work / "history.json"
+    going_on = checkpoint.exists() and records.exists()
+    history = json.loads(records.read_text(encoding="utf-8")) if going_on else {}
+    model = entry.build()
+    for record in entry.train(model, checkpoint):
+        history[str(record["epoch"])] = record  # one that was trained to its end twice, once
+        if main:
+            write_whole(records, json.dumps(history).encode())
+            print(name, ", ".join(f"{key} {value:g}" for key, value in record.items()), flush=True)
+    if not main:
+        return None
+    stored = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in model.state_dict().items()
+    }
+    weights = bytes_of(stored)
+    model.load_state_dict(stored)
+    last = record
+    card = zoo.Card(
+        name=name,
+        recipe=entry.RECIPE,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        steps=int(last["steps"]),
+        images_seen=int(last["steps"]) * entry.RECIPE["batch_size"],
+        seconds=round(last["seconds"], 1),
+        history=list(history.values()),
+        metrics=entry.measure(model.eval()),
+        machine=machine(),
+        versions={package: metadata.version(package) for package in ("torch", "numpy")},
+        data=data.SHA256,
+        weights=sha256(weights).hexdigest(),
+    )
+    paths = zoo.files(entry)
+    write_whole(paths[0], weights)
+    write_whole(paths[1], json.dumps(asdict(card), indent=1).encode() + b"\n")
+    shutil.rmtree(work)
+    return card
+
+
+def machine() -> dict[str, object]:
+    """Say what the training runs on."""
+    processor = platform.processor() or platform.machine()
+    if (cpuinfo := Path("/proc/cpuinfo")).exists():
+        found = re.search(r"model name\s*: (.*)", cpuinfo.read_text())
+        processor = found[1] if found else processor
+    state = PartialState()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": state.device.type,
+        "processes": state.num_processes,
+        "python": platform.python_version(),
+    }
+
+
+def main() -> None:
+    """Train what the command line names, or all models."""
+    names = sorted(module.name for module in iter_modules(zoo.__path__) if module.name[0] != "_")
+    parser = argparse.ArgumentParser(prog="python -m onebound.zoo", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(names)}; default: all")
+    chosen = parser.parse_args().name or names
+    if unknown := set(chosen) - set(names):
+        sys.exit(f"no model {', '.join(sorted(unknown))}: the zoo has {', '.join(names)}")
+    for name in chosen:
+        card = make(import_module(f"onebound.zoo.{name}"), WORK / name)
+        if card:
+            print(name, card.metrics)
+
+
+if __name__ == "__main__":
+    main()
