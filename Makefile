@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve test test-all style quality clean distclean
+.PHONY: help setup data book serve test test-all train style quality clean distclean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -54,6 +54,9 @@ _build/.test: $(READY) $(CODE) $(TESTS) $(PAGES) pyproject.toml
 
 test-all: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest
+
+train: $(READY) ## train the models of the zoo again; a run that was stopped goes on (hours)
+	$(BIN)/python -m onebound.zoo
 
 style: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet code tests

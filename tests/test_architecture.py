@@ -26,7 +26,7 @@ ALLOWED = {
     "toy": {"checks", "distributions"},
     "training": {"checkpoint", "checks"},
     "vae": {"checks", "distributions", "likelihoods"},
-    "zoo": {"data", "files", "metrics", "networks", "training", "vae"},
+    "zoo": {"data", "files", "importance", "metrics", "networks", "training", "vae"},
 }
 
 

@@ -1,4 +1,7 @@
-"""Convolutional encoder and decoder: residual blocks at 14 x 14 and 7 x 7 pixels."""
+"""Convolutional encoder and decoder: residual blocks at 14 x 14 and 7 x 7 pixels.
+
+`width` is the number of channels at 14 x 14; at 7 x 7 there are `growth` times as many.
+"""
 
 from collections.abc import Sequence
 
@@ -31,19 +34,23 @@ def residuals(width: int, blocks: int) -> Sequence[nn.Module]:
 class ConvEncoder(nn.Module):
     """Images (B, 1, 28, 28) to the mean and log-variance of q(z|x), each (B, latent_size)."""
 
-    def __init__(self, latent_size: int = 20, width: int = 12, blocks: int = 1) -> None:
+    def __init__(
+        self, latent_size: int = 20, width: int = 12, blocks: int = 1, growth: int = 2
+    ) -> None:
         super().__init__()
         check_positive("latent_size", latent_size)
         check_positive("width", width)
         check_positive("blocks", blocks)
+        check_positive("growth", growth)
+        deep = growth * width
         self.net = nn.Sequential(
             nn.PixelUnshuffle(2),  # each 2 x 2 patch becomes 4 channels: 14 x 14
             nn.Conv2d(4, width, 3, padding=1),
             *residuals(width, blocks),
-            nn.Conv2d(width, 2 * width, 2, stride=2),  # 7 x 7
-            *residuals(2 * width, blocks),
+            nn.Conv2d(width, deep, 2, stride=2),  # 7 x 7
+            *residuals(deep, blocks),
             nn.Flatten(),
-            nn.Linear(49 * 2 * width, 2 * latent_size),
+            nn.Linear(49 * deep, 2 * latent_size),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,17 +62,21 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """Latents (B, latent_size) to one number a pixel, (B, 1, 28, 28): the encoder mirrored."""
 
-    def __init__(self, latent_size: int = 20, width: int = 12, blocks: int = 1) -> None:
+    def __init__(
+        self, latent_size: int = 20, width: int = 12, blocks: int = 1, growth: int = 2
+    ) -> None:
         super().__init__()
         check_positive("latent_size", latent_size)
         check_positive("width", width)
         check_positive("blocks", blocks)
+        check_positive("growth", growth)
+        deep = growth * width
         self.latent_size = latent_size
         self.net = nn.Sequential(
-            nn.Linear(latent_size, 49 * 2 * width),
-            nn.Unflatten(1, (2 * width, 7, 7)),
-            *residuals(2 * width, blocks),
-            nn.Conv2d(2 * width, 4 * width, 1),
+            nn.Linear(latent_size, 49 * deep),
+            nn.Unflatten(1, (deep, 7, 7)),
+            *residuals(deep, blocks),
+            nn.Conv2d(deep, 4 * width, 1),
             nn.PixelShuffle(2),  # every 4 channels become a 2 x 2 patch: 14 x 14
             *residuals(width, blocks),
             nn.Conv2d(width, 4, 3, padding=1),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from safetensors.torch import load as tensors_of
-from torch import nn
 
 FOLDER = Path(__file__).parent
 
@@ -26,13 +25,13 @@ class Entry(Protocol):
     RECIPE: dict[str, Any]
     """What `onebound.training.train` takes, and whatever else shaped the weights."""
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """Return the model before training."""
 
-    def train(self, model: nn.Module, checkpoint: Path) -> Iterator[dict[str, float]]:
+    def train(self, model: Any, checkpoint: Path) -> Iterator[dict[str, float]]:
         """Train; yield a record each epoch, with "epoch", "steps" and "seconds" since the start."""
 
-    def measure(self, model: nn.Module) -> dict[str, list[float]]:
+    def measure(self, model: Any) -> dict[str, list[float]]:
         """Return each metric on the test images, with its standard error."""
 
 
