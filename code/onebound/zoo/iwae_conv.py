@@ -8,8 +8,13 @@ from onebound.importance import log_mean_exp
 from onebound.vae import VAE
 from onebound.zoo import load, vae_conv
 
-RECIPE: dict[str, Any] = {"epochs": 16, "batch_size": 64, "learning_rate": 1.5e-3, "seed": 1}
-DRAWS = 5
+RECIPE: dict[str, Any] = {
+    "draws": 5,
+    "epochs": 16,
+    "batch_size": 64,
+    "learning_rate": 1.5e-3,
+    "seed": 1,
+}
 
 
 def build() -> VAE:
@@ -19,8 +24,10 @@ def build() -> VAE:
 
 def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Raise the importance-weighted bound."""
-    bound = lambda x: log_mean_exp(model.log_weights(x, DRAWS))  # noqa: E731
-    yield from vae_conv.fit(model, bound, checkpoint, **RECIPE)
+    recipe = dict(RECIPE)
+    draws = recipe.pop("draws")
+    bound = lambda x: log_mean_exp(model.log_weights(x, draws))  # noqa: E731
+    yield from vae_conv.fit(model, bound, checkpoint, **recipe)
 
 
 measure = vae_conv.measure
