@@ -12,6 +12,7 @@ CODE = ROOT / "code"
 ALLOWED = {
     "checks": set(),
     "data": {"checks"},
+    "diffusion": {"checks", "distributions", "likelihoods", "schedules"},
     "distributions": {"checks"},
     "gradients": {"checks", "distributions"},
     "importance": {"checks"},
@@ -19,9 +20,12 @@ ALLOWED = {
     "metrics": {"checks", "distributions", "likelihoods", "vae"},
     "networks": {"checks"},
     "notebook": set(),
+    "onestep": {"checks", "diffusion", "distributions", "likelihoods", "schedules", "vae"},
     "plots": set(),
     "quality": {"checks", "data", "training"},
-    "toy": {"checks", "distributions"},
+    "samplers": {"checks", "diffusion", "distributions", "schedules"},
+    "schedules": {"checks"},
+    "toy": {"checks", "diffusion", "distributions", "schedules"},
     "training": {"checks"},
     "vae": {"checks", "distributions", "likelihoods"},
 }
