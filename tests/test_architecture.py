@@ -14,6 +14,7 @@ ALLOWED = {
     "data": {"checks"},
     "diffusion": {"checks", "distributions", "likelihoods", "schedules"},
     "distributions": {"checks"},
+    "gaussian": {"checks", "diffusion", "schedules"},
     "gradients": {"checks", "distributions"},
     "importance": {"checks"},
     "likelihoods": {"checks", "distributions"},
@@ -25,7 +26,7 @@ ALLOWED = {
     "quality": {"checks", "data", "training"},
     "samplers": {"checks", "diffusion", "distributions", "schedules"},
     "schedules": {"checks"},
-    "toy": {"checks", "diffusion", "distributions", "schedules"},
+    "toy": {"checks", "distributions"},
     "training": {"checks"},
     "vae": {"checks", "distributions", "likelihoods"},
 }

@@ -505,8 +505,8 @@ def kl_step(
     ValueError
         As `kl_coefficients` and as the module says.
     """
-    weight, excess = (c.to(x_0)[t] for c in kl_coefficients(schedule, variance))
     x_0_hat = denoise(sample_xt(schedule, x_0, eps, t), t)
+    weight, excess = (c.to(x_0)[t] for c in kl_coefficients(schedule, variance))
     return weight * _squared_error(x_0, x_0_hat) + excess * x_0[0].numel()
 
 

@@ -181,3 +181,32 @@ def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
     u = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos(math.pi / 2 * (u + offset) / (1 + offset)) ** 2
     return schedule_from_beta(((f[:-1] - f[1:]) / f[:-1]).clamp(max=MAX_BETA))
+
+
+def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedule:
+    """Log-SNR falls linearly from `first` at t = 1 to `last` at t = T.
+
+    The ends do not depend on T, and the steps between them shrink evenly as T grows, so that sums
+    over steps tend to an integral. Under the linear and the cosine schedule the SNR falls over the
+    first steps by factors near 2, 3 / 2, 4 / 3, ... for every T.
+
+    Parameters
+    ----------
+    T
+        Number of steps; 1 leaves `first` only.
+    first, last
+        Log of alpha_bar / (1 - alpha_bar) at both ends. The defaults are the paper's for images of
+        256 grey levels.
+
+    Raises
+    ------
+    ValueError
+        If `T` is below 1, and as `Schedule`.
+
+    References
+    ----------
+    Kingma, Salimans, Poole and Ho (2021).
+    """
+    check_positive("T", T)
+    later = torch.sigmoid(torch.linspace(first, last, T, dtype=torch.float64))
+    return Schedule(torch.cat([later.new_ones(1), later]))
