@@ -23,15 +23,20 @@ def check_images(x: Tensor, low: float, high: float) -> None:
     """
     if x.ndim != 4 or tuple(x.shape[1:]) != IMAGE_SHAPE or len(x) == 0:
         raise ValueError(f"expected images of shape (B, 1, 28, 28) with B >= 1, got {_of(x)}")
+    advice = (
+        "convert grey levels with onebound.data.to_signed"
+        if low < 0
+        else "convert grey levels with onebound.data.to_unit or binarise them first"
+    )
     if not x.is_floating_point():
         raise ValueError(
-            f"expected floating-point images in [{low:g}, {high:g}], got {x.dtype}: "
-            "convert grey levels with onebound.data.to_unit or binarise them first"
+            f"expected floating-point images in [{low:g}, {high:g}], got {x.dtype}: {advice}"
         )
     smallest, largest = (value.item() for value in x.detach().aminmax())
     if not low <= smallest <= largest <= high:  # false for NaN too, which aminmax passes on
         raise ValueError(
-            f"expected images in [{low:g}, {high:g}], got values from {smallest:g} to {largest:g}"
+            f"expected images in [{low:g}, {high:g}], got values from {smallest:g} to "
+            f"{largest:g}: {advice}"
         )
 
 
@@ -64,6 +69,127 @@ def check_latents(z: Tensor, size: int) -> None:
         raise ValueError(f"expected latents of shape (B, {size}), got {_of(z)}")
     if not z.is_floating_point() or not torch.isfinite(z).all():
         raise ValueError(f"expected finite floating-point latents, got {_of(z)} {z.dtype}")
+
+
+def check_alpha_bar(alpha_bar: Tensor) -> None:
+    """Refuse anything but a float64 sequence from 1 strictly downwards, not below 0.
+
+    Raises
+    ------
+    ValueError
+        If `alpha_bar` has another shape or type, holds NaN, does not start at 1, leaves [0, 1], or
+        does not fall at every step.
+    """
+    if alpha_bar.ndim != 1 or len(alpha_bar) < 2 or alpha_bar.dtype != torch.float64:
+        raise ValueError(
+            "expected alpha_bar as torch.float64 of shape (T + 1,) with T >= 1, got "
+            f"{alpha_bar.dtype} of {_of(alpha_bar)}"
+        )
+    if torch.isnan(alpha_bar).any():
+        raise ValueError(f"alpha_bar is NaN at t = {int(torch.isnan(alpha_bar).nonzero()[0])}")
+    if alpha_bar[0] != 1:
+        raise ValueError(f"alpha_bar must be 1 at t = 0, got {alpha_bar[0]:g}")
+    rises = (alpha_bar.diff() >= 0).nonzero()
+    if len(rises):
+        t = int(rises[0]) + 1
+        raise ValueError(
+            "alpha_bar must fall at every step, got "
+            f"{alpha_bar[t - 1]:g} at t = {t - 1} and {alpha_bar[t]:g} at t = {t}"
+        )
+    if alpha_bar[-1] < 0:
+        raise ValueError(f"alpha_bar must stay in [0, 1], got {alpha_bar[-1]:g} at the last step")
+
+
+def check_times(t: Tensor, T: int, x: Tensor) -> None:
+    """Refuse anything but one whole number from 1 to T for each example of x.
+
+    Parameters
+    ----------
+    t
+        Steps, int64, shape (B,).
+    T
+        The last step.
+    x
+        What the steps belong to, floating point, shape (B, ...).
+
+    Raises
+    ------
+    ValueError
+        If `t` has another type or shape or leaves 1 to T, or `x` is not floating point.
+    """
+    if not x.is_floating_point():
+        raise ValueError(
+            f"expected floating-point data, got {x.dtype}: convert grey levels with "
+            "onebound.data.to_signed"
+        )
+    if t.dtype != torch.int64:
+        raise ValueError(f"expected steps t as torch.int64, got {t.dtype}")
+    if t.ndim != 1 or len(t) != len(x) or len(t) == 0:
+        raise ValueError(f"expected one step t for each of {len(x)} examples, got {_of(t)}")
+    smallest, largest = (int(value) for value in t.aminmax())
+    if not 1 <= smallest <= largest <= T:
+        raise ValueError(f"expected steps t from 1 to {T}, got {smallest} to {largest}")
+
+
+def check_steps(steps: Tensor, T: int) -> None:
+    """Refuse anything but a rising int64 sequence of steps from 1 to T.
+
+    Raises
+    ------
+    ValueError
+        If `steps` has another type or shape, leaves 1 to T, or does not rise.
+    """
+    if steps.dtype != torch.int64 or steps.ndim != 1 or len(steps) == 0:
+        raise ValueError(
+            f"expected steps as torch.int64 of shape (K,), got {steps.dtype} of {_of(steps)}"
+        )
+    if not 1 <= int(steps[0]) <= int(steps[-1]) <= T or not (steps.diff() > 0).all():
+        raise ValueError(f"expected rising steps from 1 to {T}, got {steps.tolist()}")
+
+
+def check_per_step(name: str, values: Tensor, T: int) -> None:
+    """Refuse a sequence over the steps 0 to T that has another length.
+
+    Raises
+    ------
+    ValueError
+        If `values` has another shape than (T + 1,).
+    """
+    if tuple(values.shape) != (T + 1,):
+        raise ValueError(
+            f"{name} needs one entry for each of the steps 0 to {T}, got {_of(values)}"
+        )
+
+
+def check_variance(variance: Tensor, T: int) -> None:
+    """Refuse variances of the steps 1 to T that are not positive; entry 0 may be anything.
+
+    Raises
+    ------
+    ValueError
+        If `variance` has another shape than (T + 1,), or is 0, negative or NaN at a step.
+    """
+    check_per_step("variance", variance, T)
+    bad = (~(variance[1:] > 0)).nonzero()
+    if len(bad):
+        t = int(bad[0]) + 1
+        raise ValueError(
+            f"variance must be positive, got {variance[t]:g} at t = {t}: "
+            "onebound.diffusion.reverse_variance has a decoder's in the place of beta_tilde_1"
+        )
+
+
+def check_same_shape(**tensors: Tensor) -> None:
+    """Refuse tensors of different shapes, which would otherwise be broadcast.
+
+    Raises
+    ------
+    ValueError
+        If two shapes differ.
+    """
+    if len({x.shape for x in tensors.values()}) > 1:
+        got = ", ".join(f"{name} {tuple(x.shape)}" for name, x in tensors.items())
+        raise ValueError(f"expected equal shapes, got {got}")
 
 
 def check_positive(name: str, value: int) -> None:

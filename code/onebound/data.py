@@ -101,6 +101,20 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
+def to_signed(images: Tensor) -> Tensor:
+    """Map level k, uint8 of shape (..., 1, 28, 28), to 2 k / 255 - 1, float32 in [-1, 1].
+
+    Diffusion models take these: the range is symmetric about 0, the mean of their noise.
+
+    Raises
+    ------
+    ValueError
+        If `images` has another type or shape.
+    """
+    _check_levels(images)
+    return images.float() / 127.5 - 1
+
+
 def binarise(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw each pixel from a Bernoulli distribution with probability level / 255.
 

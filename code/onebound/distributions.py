@@ -11,6 +11,19 @@ import torch
 from torch import Generator, Tensor
 
 
+def noise_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw from N(0, I) in the shape and type and on the device of x.
+
+    Parameters
+    ----------
+    x
+        Floating point, any shape.
+    generator
+        Source of the noise; None takes torch's global one.
+    """
+    return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
 def sample_normal(mu: Tensor, logvar: Tensor, generator: Generator | None = None) -> Tensor:
     """Draw z = mu + sigma * eps, differentiable in mu and sigma (`[eq-reparameterisation]`).
 
@@ -30,8 +43,7 @@ def sample_normal(mu: Tensor, logvar: Tensor, generator: Generator | None = None
     ----------
     Kingma and Welling (2014), section 2.4.
     """
-    eps = torch.randn(mu.shape, dtype=mu.dtype, device=mu.device, generator=generator)
-    return mu + torch.exp(0.5 * logvar) * eps
+    return mu + torch.exp(0.5 * logvar) * noise_like(mu, generator)
 
 
 def log_prob_normal(x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:

@@ -91,6 +91,15 @@ def test_to_unit_divides_by_255() -> None:
     assert unit.max() == 1
 
 
+def test_to_signed_spreads_the_levels_over_minus_one_to_one() -> None:
+    images = torch.arange(784).remainder(256).to(torch.uint8).reshape(1, 28, 28)
+    signed = data.to_signed(images)
+    assert signed.dtype == torch.float32
+    assert (signed.min(), signed.max()) == (-1, 1)
+    torch.testing.assert_close(signed, 2 * data.to_unit(images) - 1)
+    assert torch.equal((127.5 * (signed + 1)).round(), images.float())
+
+
 @pytest.mark.parametrize("level", [1, 64, 128, 254])
 def test_binarise_is_one_with_probability_level_over_255(level: int) -> None:
     images, p = levels_at(level), level / 255
@@ -141,7 +150,9 @@ def test_static_binarisation_is_fixed_by_its_seed_alone() -> None:
     assert not torch.equal(fixed, data.static_binarisation(images, seed=1))
 
 
-@pytest.mark.parametrize("function", [data.to_unit, data.binarise, data.static_binarisation])
+@pytest.mark.parametrize(
+    "function", [data.to_unit, data.to_signed, data.binarise, data.static_binarisation]
+)
 @pytest.mark.parametrize(
     ("bad", "got"),
     [

@@ -18,6 +18,7 @@ from onebound.likelihoods import (
     log_prob_categorical,
     log_prob_continuous_bernoulli,
     log_prob_discretised_logistic,
+    log_prob_discretised_normal,
     mean_level,
     sample_continuous_bernoulli,
     sample_level,
@@ -285,6 +286,59 @@ def test_discretised_logistic_far_in_the_tails():
     )
 
 
+# Discretised normal, on [-1, 1].
+
+
+def one_pixel(mean, logvar):
+    """Probabilities of the 256 levels of one pixel; the others have a level for certain."""
+    x = -torch.ones(256, 1, 28, 28, dtype=mean.dtype)
+    x[:, 0, 5, 6] = 2 * torch.arange(256, dtype=mean.dtype) / 255 - 1
+    means, logvars = torch.full_like(x, -40), torch.zeros_like(x)
+    means[:, 0, 5, 6], logvars[:, 0, 5, 6] = mean, logvar
+    return log_prob_discretised_normal(x, means, logvars).exp()
+
+
+@pytest.mark.parametrize("mean", [-20.0, -1.0, -0.3, 0.0, 0.31, 1.0, 1.5])
+@pytest.mark.parametrize("logvar", [-16.0, -9.2, -4.0, 0.0, 6.0])
+def test_discretised_normal_sums_to_one(mean, logvar):
+    assert one_pixel(number(mean), number(logvar)).sum().item() == pytest.approx(1, abs=1e-10)
+
+
+@pytest.mark.parametrize(("mean", "sigma"), [(0.2, 0.01), (-0.9, 0.3), (1.2, 0.5)])
+def test_discretised_normal_integrates_each_bin(mean, sigma):
+    edges = (2 * torch.arange(1, 256, dtype=torch.float64) - 1) / 255 - 1
+    below = td.Normal(number(mean), number(sigma)).cdf(edges)
+    expected = torch.cat([number([0.0]), below, number([1.0])]).diff()
+    ours = one_pixel(number(mean), number(sigma).log() * 2)
+    torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-15)
+
+
+def test_a_narrow_normal_picks_its_level_and_a_wide_one_is_its_density():
+    x = torch.full((1, 1, 28, 28), 2 * 100 / 255 - 1)
+    # The edge of the bin is 0.00392 away, and the standard deviation 0.000017.
+    assert abs(log_prob_discretised_normal(x, x + 0.0038, torch.tensor(-22.0)).item()) < 1e-3
+    assert log_prob_discretised_normal(x, x + 0.0040, torch.tensor(-22.0)).item() < -784 * 10
+    wide = log_prob_discretised_normal(x, x - 0.4, torch.tensor(-1.0))
+    density = log_prob_normal(x, x - 0.4, torch.tensor(-1.0)) + 784 * math.log(2 / 255)
+    torch.testing.assert_close(wide, density, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_discretised_normal_far_in_the_tails(side):
+    # 100 standard deviations away the mass of a bin is that at its nearer edge, to first order
+    # density / distance. In float32 both distribution functions are 0, or both are 1, there.
+    x = torch.full((1, 1, 28, 28), 2 * 100 / 255 - 1)
+    mean = (x + side).requires_grad_()
+    logvar = torch.full_like(x, 2 * math.log(0.01)).requires_grad_()
+    value = log_prob_discretised_normal(x, mean, logvar)
+    z = 100 - 100 / 255
+    expected = 784 * (-(z**2) / 2 - math.log(z * math.sqrt(2 * math.pi)))
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    slope, slope_logvar = torch.autograd.grad(value.sum(), [mean, logvar])
+    torch.testing.assert_close(slope, torch.full_like(x, -side * z / 0.01), rtol=1e-3, atol=0)
+    torch.testing.assert_close(slope_logvar, torch.full_like(x, z**2 / 2), rtol=1e-3, atol=0)
+
+
 # Categorical.
 
 
@@ -345,6 +399,18 @@ def test_levels_are_asked_for_by_name(function, parameters):
         function(torch.full(SHAPE, 2.0), *parameters)
 
 
+def test_levels_on_the_signed_axis_are_asked_for_by_name():
+    x, zero = torch.full(SHAPE, 2 * 51 / 255 - 1), torch.zeros(())
+    assert log_prob_discretised_normal(x, x, zero).shape == (3,)
+    x[1, 0, 2, 3] = -0.5
+    with pytest.raises(ValueError, match=r"2 k / 255 - 1 .* got -0\.5: "):
+        log_prob_discretised_normal(x, x, zero)
+    with pytest.raises(ValueError, match=r"uint8: .*to_signed"):
+        log_prob_discretised_normal(x.byte(), x, zero)
+    with pytest.raises(ValueError, match=r"\[-1, 1\], got values from 2 to 2: .*to_signed"):
+        log_prob_discretised_normal(torch.full(SHAPE, 2.0), x, zero)
+
+
 def test_a_categorical_with_too_few_logits_is_refused():
     with pytest.raises(ValueError, match=r"need logits \(3, 256, 28, 28\), got \(3, 255, 28, 28\)"):
         log_prob_categorical(torch.zeros(SHAPE), torch.zeros(3, 255, 28, 28))
@@ -370,6 +436,19 @@ def test_gradients(function, parameters):
         return function(x, *parameters(image))
 
     assert gradcheck(of_few_pixels, [z])
+
+
+def test_gradients_of_the_discretised_normal():
+    x = -torch.ones(1, 1, 28, 28, dtype=torch.float64)
+    x[0, 0, 4, 4:8] = number([-1.0, 2 * 77 / 255 - 1, 2 * 150 / 255 - 1, 1.0])
+
+    def of_few_pixels(z, logvar):
+        mean = torch.nn.functional.pad(z.reshape(1, 1, 1, 4), (4, 20, 4, 23), value=-9.0)
+        return log_prob_discretised_normal(x, mean, logvar)
+
+    z = number([-0.98, -0.4, 0.4, 0.97]).requires_grad_()
+    for logvar in (-9.0, -3.0, 0.5):
+        assert gradcheck(of_few_pixels, [z, number(logvar).requires_grad_()])
 
 
 def test_summed_squared_error_is_a_gaussian_with_variance_one_half(grey, logits):
