@@ -122,6 +122,9 @@ def test_stratified_steps_visit_each_equally_often():
         steps, counts = t.unique(return_counts=True)
         assert steps.tolist() == list(range(first, T + 1))
         assert (counts == n // (T - first + 1)).all()
+    assert stratified_t(50, 50, torch.Generator().manual_seed(1)).unique().tolist() == [
+        *range(1, 51)
+    ]
 
 
 def test_each_stratified_step_is_uniform_and_their_mean_hardly_varies():
