@@ -228,6 +228,15 @@ def test_leaving_steps_out_keeps_those_that_stay():
         assert torch.equal(coarse_moment, moment)
 
 
+def test_all_steps_or_a_single_one_may_be_kept():
+    schedule = linear_schedule(T)
+    whole, denoise = respaced(schedule, guess, STEPS)
+    assert torch.equal(whole.alpha_bar, schedule.alpha_bar)
+    x_t = normal(T, 3, seed=1)
+    assert torch.equal(denoise(x_t, STEPS), guess(x_t, STEPS))
+    assert respaced(schedule, guess, torch.tensor([T]))[0].T == 1
+
+
 def test_even_steps():
     assert even_steps(10, 10).tolist() == list(range(1, 11))
     assert even_steps(10, 1).tolist() == [10]
