@@ -122,6 +122,9 @@ def test_stratified_steps_visit_each_equally_often():
         steps, counts = t.unique(return_counts=True)
         assert steps.tolist() == list(range(first, T + 1))
         assert (counts == n // (T - first + 1)).all()
+    assert stratified_t(50, 50, torch.Generator().manual_seed(1)).unique().tolist() == [
+        *range(1, 51)
+    ]
 
 
 def test_each_stratified_step_is_uniform_and_their_mean_hardly_varies():
@@ -223,6 +226,15 @@ def test_leaving_steps_out_keeps_those_that_stay():
         q_xt_x0(coarse, x_0, k), q_xt_x0(schedule, x_0, steps[k - 1]), strict=True
     ):
         assert torch.equal(coarse_moment, moment)
+
+
+def test_all_steps_or_a_single_one_may_be_kept():
+    schedule = linear_schedule(T)
+    whole, denoise = respaced(schedule, guess, STEPS)
+    assert torch.equal(whole.alpha_bar, schedule.alpha_bar)
+    x_t = normal(T, 3, seed=1)
+    assert torch.equal(denoise(x_t, STEPS), guess(x_t, STEPS))
+    assert respaced(schedule, guess, torch.tensor([T]))[0].T == 1
 
 
 def test_even_steps():
