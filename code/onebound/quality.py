@@ -100,11 +100,12 @@ def train_classifier(
         raise ValueError(f"got {len(images)} images and {len(labels)} labels")
 
     def loss(chosen: Tensor) -> Tensor:
-        digits = to_unit(images[chosen])
+        digits = to_unit(images[chosen.to(images.device)]).to(chosen.device)
+        is_digit = labels[chosen.to(labels.device)].to(chosen.device)
         noise = torch.randn_like(digits[::8])
         noise = noise * torch.rand(len(noise), 1, 1, 1, device=noise.device)  # weak and strong
         shown = torch.cat([digits, noise.clamp(0, 1)])
-        target = torch.cat([labels[chosen], torch.full_like(labels[chosen[::8]], NOISE)])
+        target = torch.cat([is_digit, torch.full_like(is_digit[::8], NOISE)])
         return F.cross_entropy(classifier(shown), target, reduction="none")
 
     # The loop shuffles what it is given: here the places of the images, which the labels share.
