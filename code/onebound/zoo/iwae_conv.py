@@ -10,7 +10,7 @@ from onebound.zoo import load, vae_conv
 
 RECIPE: dict[str, Any] = {
     "draws": 8,
-    "epochs": 13,
+    "epochs": 10,
     "batch_size": 64,
     "learning_rate": 2e-3,
     "seed": 1,
