@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib import import_module, metadata
 from pathlib import Path
@@ -29,7 +29,7 @@ WORK = Path("_build/zoo")
 
 
 def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
-    """Train a model, or go on with it, measure it, and put weights and card beside its module.
+    """Train a model, or go on with it, put weights and card beside its module, and measure it.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
         images_seen=int(last["steps"]) * entry.RECIPE["batch_size"],
         seconds=round(last["seconds"], 1),
         history=list(history.values()),
-        metrics=entry.measure(model.eval()),
+        metrics={},
         machine=machine(),
         versions={package: metadata.version(package) for package in ("torch", "numpy")},
         data=data.SHA256,
@@ -79,9 +79,16 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
     )
     paths = zoo.files(entry)
     write_whole(paths[0], weights)
-    write_whole(paths[1], json.dumps(asdict(card), indent=1).encode() + b"\n")
+    write_card(card, paths[1])  # killed while it measures, it need not train again
+    card = replace(card, metrics=entry.measure(model.eval()))
+    write_card(card, paths[1])
     shutil.rmtree(work)
     return card
+
+
+def write_card(card: zoo.Card, path: Path) -> None:
+    """Write a card as JSON."""
+    write_whole(path, json.dumps(asdict(card), indent=1).encode() + b"\n")
 
 
 def machine() -> dict[str, object]:
