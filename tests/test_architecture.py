@@ -15,6 +15,7 @@ ALLOWED = {
     "distributions": {"checks"},
     "gradients": {"checks", "distributions"},
     "importance": {"checks"},
+    "latents": {"checks", "distributions"},
     "likelihoods": {"checks", "distributions"},
     "metrics": {"checks", "distributions", "likelihoods", "vae"},
     "networks": {"checks"},
