@@ -19,6 +19,7 @@ ALLOWED = {
     "gaussian": {"checks", "diffusion", "schedules"},
     "gradients": {"checks", "distributions"},
     "importance": {"checks"},
+    "latents": {"checks", "distributions"},
     "likelihoods": {"checks", "distributions"},
     "metrics": {"checks", "distributions", "likelihoods", "vae"},
     "networks": {"checks"},

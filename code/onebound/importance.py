@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from onebound.checks import check_positive
+
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
     """Log of the average weight, without overflow (`[eq-log-mean-exp-bias]` gives its bias).
@@ -29,6 +31,35 @@ def log_mean_exp(log_w: Tensor) -> Tensor:
     """
     _check_weights(log_w, 1)
     return torch.logsumexp(log_w, -1) - math.log(log_w.shape[-1])
+
+
+def log_mean_exp_of_groups(log_w: Tensor, k: int) -> Tensor:
+    """Log of the average of k weights, averaged over disjoint groups of k (`[eq-groups]`).
+
+    From many draws it estimates what `log_mean_exp` of k draws gives in the mean, with all of them
+    in use. If k divides K, it is at most the same for K, whatever the weights.
+
+    Parameters
+    ----------
+    log_w
+        Log-weights, shape (..., K); draws that do not fill a last group are left out.
+    k
+        Draws in a group, from 1 to K.
+
+    Returns
+    -------
+    Tensor
+        Shape (...).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than `k` weights, or `k` is below 1, or a weight is NaN.
+    """
+    check_positive("k", k)
+    _check_weights(log_w, k)
+    groups = log_w.shape[-1] // k
+    return log_mean_exp(log_w[..., : groups * k].unflatten(-1, (groups, k))).mean(-1)
 
 
 def relative_variance(log_w: Tensor) -> Tensor:

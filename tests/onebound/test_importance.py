@@ -3,7 +3,12 @@ import math
 import pytest
 import torch
 
-from onebound.importance import effective_sample_size, log_mean_exp, relative_variance
+from onebound.importance import (
+    effective_sample_size,
+    log_mean_exp,
+    log_mean_exp_of_groups,
+    relative_variance,
+)
 
 
 def test_three_weights_by_hand():
@@ -46,6 +51,29 @@ def test_the_log_of_the_average_has_the_bias_and_the_error_of_the_delta_method()
     assert log_mean.std().item() == pytest.approx((rho2 / k) ** 0.5, rel=0.02)
 
 
+def test_groups_by_hand():
+    log_w = torch.tensor([[1.0, 3.0, 2.0, 6.0, 50.0]], dtype=torch.float64).log()
+    pairs = log_mean_exp_of_groups(log_w, 2).item()
+    assert pairs == pytest.approx((math.log(2) + math.log(4)) / 2)  # the fifth fills no pair
+    assert log_mean_exp_of_groups(log_w, 1).item() == pytest.approx(log_w.mean().item())
+    assert log_mean_exp_of_groups(log_w, 5).item() == pytest.approx(log_mean_exp(log_w).item())
+
+
+def test_groups_of_groups_never_fall():
+    log_w = 3 * torch.randn(50, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    bounds = torch.stack([log_mean_exp_of_groups(log_w, k) for k in (1, 2, 8, 64)])
+    assert (bounds.diff(dim=0) > 0).all()
+
+
+def test_groups_have_the_mean_of_a_single_group():
+    # Weights 1 and 3 with equal chance, in pairs: log of 1, 2, 2 or 3.
+    draws = torch.randint(2, (4000, 10), generator=torch.Generator().manual_seed(4))
+    found = log_mean_exp_of_groups((1 + 2 * draws.double()).log(), 2)
+    stderr = found.std().item() / 4000**0.5
+    assert stderr < 0.01
+    assert found.mean().item() == pytest.approx(math.log(2 * 2 * 3) / 4, abs=4 * stderr)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="at least 1"):
         log_mean_exp(torch.zeros(3, 0))
@@ -53,5 +81,9 @@ def test_refusals():
         effective_sample_size(torch.tensor(0.0))
     with pytest.raises(ValueError, match="at least 2"):
         relative_variance(torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="at least 4"):
+        log_mean_exp_of_groups(torch.zeros(3), 4)
+    with pytest.raises(ValueError, match="k must be a whole number of at least 1, got 0"):
+        log_mean_exp_of_groups(torch.zeros(3), 0)
     with pytest.raises(ValueError, match="1 of 2 log-weights are NaN"):
         log_mean_exp(torch.tensor([0.0, torch.nan]))

@@ -10,9 +10,9 @@ from onebound.zoo import load, vae_conv
 
 RECIPE: dict[str, Any] = {
     "draws": 8,
-    "epochs": 10,
-    "batch_size": 64,
-    "learning_rate": 2e-3,
+    "epochs": 7,
+    "batch_size": 16,
+    "learning_rate": 1e-3,
     "seed": 1,
 }
 
