@@ -3,17 +3,21 @@
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from onebound.checkpoint import Checkpoint, Stateful
 from onebound.checks import check_positive
+
+with warnings.catch_warnings():  # in a notebook without widgets, which nothing here wants
+    warnings.filterwarnings("ignore", "IProgress not found")
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
