@@ -132,8 +132,8 @@ def test_the_gap_closes_in_proportion_to_the_depth(data):
     x, y = depths.log().double(), gaps.log()
     slope = ((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()
     assert slope.item() == pytest.approx(-1, abs=0.06)
-    # With steps of h in log-SNR l, each axis has the terms (exp(h) - 1) g / 2 at the later end of a
-    # step, for the integral of g / 2, where g = lambda / (lambda + exp(-l)) runs from 0 up to 1. The
+    # With steps of h in log-SNR l, an axis has the terms (exp(h) - 1) g / 2 at the later end of a
+    # step, for the integral of g / 2, where g = lambda / (lambda + exp(-l)) runs from 0 to 1. The
     # end point costs -h / 4, and exp(h) - 1 - h is worth h / 4 times the integral of g.
     h = (13.3 + 25) / 1599
     expected = h / 4 * (torch.log1p(variances * math.exp(13.3)) - 1).sum().item()
