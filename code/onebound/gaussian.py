@@ -21,7 +21,7 @@ class GaussianData:
     """Data x_0 from N(mean, covariance): every quantity of diffusion is known.
 
     Along each principal axis of the covariance, with variance lambda, x_t is normal, and E[x_0|x_t]
-    is linear in it.
+    is linear in it; so is E[x_s|x_t], and x_s has the variance `[eq-gaussian-reverse]` around it.
 
     Attributes
     ----------
@@ -79,8 +79,10 @@ class GaussianData:
     def bound(self, schedule: Schedule, variance: Tensor, x_0: Tensor) -> Bound:
         """Mean over the noise of `onebound.diffusion.bound` with the exact denoiser.
 
-        The decoder at t = 1 is a normal density. Every term is a square of x_0 - mean along each
-        axis: at x_0 with squares equal to the axes' variances it is the mean over the data.
+        The decoder at t = 1 is a normal density. Along each axis every term is quadratic in
+        x_0 - mean, so the mean over the data is that of the two points mean + r and mean - r, where
+        r is one standard deviation along each axis. The mean is below that of log p by
+        `[eq-gaussian-gap]`.
 
         Parameters
         ----------

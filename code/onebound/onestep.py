@@ -1,8 +1,9 @@
 """A variational autoencoder without an encoder: one fixed step of noise takes its place.
 
-The latent is x_1 = sqrt(alpha) x_0 + sqrt(1 - alpha) eps, as large as the image. The only network
-is the decoder, a denoiser. It is diffusion with T = 1, and `one_step` gives its schedule. The
-denoiser that no network can beat is here too, for any number of steps.
+The latent is x_1 = sqrt(alpha) x_0 + sqrt(1 - alpha) eps, as large as the image
+(`[eq-one-step-encoder]`). The only network is the decoder, a denoiser. It is diffusion with T = 1,
+and `one_step` gives its schedule. The denoiser that no network can beat is here too, for any number
+of steps.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ def bound(
 ) -> Bound:
     """One-sample estimate of the bound with z = x_1, q(z|x_0) fixed and p(z) = N(0, I).
 
+    The bound is `[eq-one-step-elbo]`, its divergence `[eq-one-step-kl]`.
+
     Parameters
     ----------
     denoise
@@ -82,7 +85,8 @@ def posterior_weights(
 ) -> Tensor:
     """Probability that x_t came from each image, if each was equally likely at first.
 
-    The softmax over i of -||x_t - sqrt(alpha_bar) x_i||^2 / (2 (1 - alpha_bar)).
+    The softmax over i of -||x_t - sqrt(alpha_bar) x_i||^2 / (2 (1 - alpha_bar))
+    (`[eq-posterior-weights]`).
 
     Parameters
     ----------
@@ -124,8 +128,9 @@ def posterior_weights(
 def optimal_denoiser(schedule: Schedule, images: Tensor, chunk: int = 4096) -> Denoiser:
     """Return the exact E[x_0|x_t] if x_0 is one of `images`, each equally likely.
 
-    No function of (x_t, t) has a smaller mean squared error on these images. Sampled with, it gives
-    these images back.
+    It is the mean of the images under `posterior_weights` (`[eq-optimal-denoiser]`). No function of
+    (x_t, t) has a smaller mean squared error on these images (`[eq-conditional-mean]`). Sampled
+    with, it gives these images back.
 
     Parameters
     ----------
