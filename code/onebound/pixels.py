@@ -67,7 +67,7 @@ class IndependentPixels:
         ValueError
             If `images` has another type or shape.
         """
-        check_images(to_signed(images), -1, 1)
+        check_images(to_signed(images[:1]), -1, 1)
         log_probability = self.probability.log()
         return log_probability[torch.arange(784), images.flatten(1).long()].sum(1)
 
@@ -109,11 +109,13 @@ def fit_independent_pixels(images: Tensor, weight: float = 100.0) -> Independent
     ValueError
         If `images` has another type or shape, or `weight` is not positive.
     """
-    check_images(to_signed(images), -1, 1)
+    check_images(to_signed(images[:1]), -1, 1)
     if not weight > 0:
         raise ValueError(f"weight must be positive, got {weight!r}")
-    places = images.flatten(1).long() + LEVELS * torch.arange(784)
-    counts = torch.bincount(places.flatten(), minlength=784 * LEVELS).double()
+    counts = torch.zeros(784 * LEVELS, dtype=torch.float64)
+    for part in images.split(5000):  # as int64 all training images would be 300 MB
+        places = part.flatten(1).long() + LEVELS * torch.arange(784)
+        counts += torch.bincount(places.flatten(), minlength=len(counts))
     counts = counts.reshape(784, LEVELS)
     # One image more of every level over all pixels: a level that no pixel has is possible too.
     together = (counts.sum(0) + 1) / (counts.sum() + LEVELS)
