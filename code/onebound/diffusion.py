@@ -217,8 +217,8 @@ def x_0_from_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Ten
 def x_0_from_v(schedule: Schedule, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
     """Return sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v; arguments as `x_0_from_eps`.
 
-    (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar) (`[eq-rotation]`); this
-    turns it back (`[eq-x0-v]`).
+    (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar), and this turns it
+    back (`[eq-rotation]`, `[eq-x0-v]`).
 
     References
     ----------
@@ -432,8 +432,8 @@ def kl_coefficients(schedule: Schedule, variance: Tensor) -> tuple[Tensor, Tenso
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 
     The divergence is KL(q(x_s|x_t, x_0) || p(x_s|x_t)) in D dimensions, where p has the variance
-    given and the mean mu_tilde with x_0_hat in the place of x_0 (`[eq-step-kl-x0]`). For the variance
-    beta_tilde the weight is (SNR_s - SNR_t) / 2 (`[eq-kl-weight]`) and the excess 0.
+    given and the mean mu_tilde with x_0_hat in the place of x_0 (`[eq-step-kl-x0]`). For the
+    variance beta_tilde the weight is (SNR_s - SNR_t) / 2 (`[eq-kl-weight]`) and the excess 0.
 
     Parameters
     ----------

@@ -84,8 +84,9 @@ class GaussianData:
     def bound(self, schedule: Schedule, variance: Tensor, x_0: Tensor) -> Bound:
         """Mean over the noise of `onebound.diffusion.bound` with the exact denoiser.
 
-        The decoder at t = 1 is a normal density. Every term is a square of x_0 - mean along each
-        axis: at x_0 with squares equal to the axes' variances it is the mean over the data.
+        The decoder at t = 1 is a normal density. Every term is a sum over the axes of polynomials
+        of degree 2 in x_0 - mean. So the average over two points, mean + d and mean - d with
+        squares d^2 equal to the axes' variances, is the mean over the data.
 
         Parameters
         ----------
