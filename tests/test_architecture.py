@@ -25,6 +25,7 @@ ALLOWED = {
     "networks": {"checks"},
     "notebook": set(),
     "onestep": {"checks", "diffusion", "distributions", "likelihoods", "schedules", "vae"},
+    "pixels": {"checks", "data", "diffusion", "schedules"},
     "plots": set(),
     "quality": {"checks", "data", "training"},
     "samplers": {"checks", "diffusion", "distributions", "schedules"},

@@ -44,7 +44,7 @@ X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
 
 
 def q_xt_x0(schedule: Schedule, x_0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of q(x_t|x_0), all t steps at once.
+    """Mean and variance of q(x_t|x_0), all t steps at once (`[eq-q-marginal]`).
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def q_xt_x0(schedule: Schedule, x_0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
 
 
 def q_xt_xs(schedule: Schedule, x_s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of q(x_t|x_s), one step.
+    """Mean and variance of q(x_t|x_s), one step (`[eq-q-step]`).
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ def q_xt_xs(schedule: Schedule, x_s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
 
 def q_xs_xt_x0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Mean mu_tilde and variance beta_tilde of q(x_s|x_t, x_0), the step back if x_0 were known.
+
+    See `[eq-posterior-mean]` and `[eq-posterior-variance]`.
 
     Parameters
     ----------
@@ -116,12 +118,14 @@ def q_xs_xt_x0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> tuple
 
 
 def _weight_of_x_0(schedule: Schedule) -> Tensor:
-    """Return what mu_tilde multiplies x_0 by, shape (T + 1,); 1 at t = 1."""
+    """Return what mu_tilde multiplies x_0 by, shape (T + 1,); 1 at t = 1 (`[eq-reverse-mean]`)."""
     return schedule.alpha_bar_s.sqrt() * schedule.beta / (1 - schedule.alpha_bar)
 
 
 def sample_xt(schedule: Schedule, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     """Draw from q(x_t|x_0) with given noise, x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
+
+    See `[eq-q-marginal]`.
 
     Parameters
     ----------
@@ -187,7 +191,7 @@ def stratified_t(n: int, T: int, generator: Generator | None = None, first: int 
 
 
 def x_0_from_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-    """Solve x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps for x_0.
+    """Solve x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps for x_0 (`[eq-x0-eps]`).
 
     Where alpha_bar is 0, x_t does not contain x_0, and the result is not finite.
 
@@ -213,7 +217,8 @@ def x_0_from_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Ten
 def x_0_from_v(schedule: Schedule, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
     """Return sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v; arguments as `x_0_from_eps`.
 
-    (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar); this turns it back.
+    (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar), and this turns it
+    back (`[eq-rotation]`, `[eq-x0-v]`).
 
     References
     ----------
@@ -231,14 +236,20 @@ def x_0_from_x_0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> Ten
 
 
 def eps_from_x_0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> Tensor:
-    """Return (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_eps`."""
+    """Return (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_eps`.
+
+    See `[eq-x0-eps]`.
+    """
     check_same_shape(x_t=x_t, x_0=x_0)
     signal, noise = _amplitudes(schedule, x_t, t)
     return (x_t - signal * x_0) / noise
 
 
 def v_from_x_0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> Tensor:
-    """Return (sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v`."""
+    """Return (sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v`.
+
+    See `[eq-x0-v]`.
+    """
     check_same_shape(x_t=x_t, x_0=x_0)
     signal, noise = _amplitudes(schedule, x_t, t)
     return (signal * x_t - x_0) / noise
@@ -328,7 +339,7 @@ def denoising_loss(
     """Return weight_t times the squared error of x_0_hat, summed over pixels.
 
     Every loss in use is one choice of weights, since x_t is known: an error of x_0_hat is an error
-    of eps_hat times a factor, and of v_hat times another.
+    of eps_hat times a factor, and of v_hat times another (`[eq-errors]`).
 
     - `schedule.snr`: the squared error of eps_hat, the simplified loss (Ho et al., equation 14);
     - `schedule.snr + 1`: the squared error of v_hat;
@@ -372,6 +383,8 @@ def _squared_error(x_0: Tensor, x_0_hat: Tensor) -> Tensor:
 class Bound(NamedTuple):
     """The three groups of terms of the evidence lower bound, in nats per example.
 
+    See `[eq-diffusion-bound]`.
+
     `log_likelihood`, shape (B,), is an estimate of E[log p(x_0|x_1)]. Column t of `kl_steps`, shape
     (B, T + 1), is an estimate of E[KL(q(x_s|x_t, x_0) || p(x_s|x_t))] for t from 2 to T; columns 0
     and 1 are 0. `kl_prior`, shape (B,), is KL(q(x_T|x_0) || N(0, I)), exactly.
@@ -393,6 +406,8 @@ class Bound(NamedTuple):
 
 def reverse_variance(schedule: Schedule) -> Tensor:
     """Variances of the model's steps p(x_s|x_t): beta_tilde, and beta_1 for the decoder at t = 1.
+
+    See `[eq-posterior-variance]`, and `[eq-optimal-variance]` for what would be best.
 
     With beta_tilde, step and model differ in their means only, and a term of the bound is half the
     difference of the SNRs times the squared error of x_0_hat. The decoder p(x_0|x_1) has to be
@@ -417,8 +432,8 @@ def kl_coefficients(schedule: Schedule, variance: Tensor) -> tuple[Tensor, Tenso
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 
     The divergence is KL(q(x_s|x_t, x_0) || p(x_s|x_t)) in D dimensions, where p has the variance
-    given and the mean mu_tilde with x_0_hat in the place of x_0. For the variance beta_tilde the
-    weight is (SNR_s - SNR_t) / 2 and the excess 0.
+    given and the mean mu_tilde with x_0_hat in the place of x_0 (`[eq-step-kl-x0]`). For the
+    variance beta_tilde the weight is (SNR_s - SNR_t) / 2 (`[eq-kl-weight]`) and the excess 0.
 
     Parameters
     ----------
@@ -454,7 +469,7 @@ def kl_coefficients(schedule: Schedule, variance: Tensor) -> tuple[Tensor, Tenso
 
 
 def kl_prior(schedule: Schedule, x_0: Tensor) -> Tensor:
-    """KL(q(x_T|x_0) || N(0, I)): what of x_0 is left after T steps.
+    """KL(q(x_T|x_0) || N(0, I)): what of x_0 is left after T steps (`[eq-prior-term]`).
 
     Parameters
     ----------
@@ -482,7 +497,7 @@ def kl_step(
     t: Tensor,
     variance: Tensor,
 ) -> Tensor:
-    """KL(q(x_s|x_t, x_0) || p(x_s|x_t)) at the x_t that `eps` leads to.
+    """KL(q(x_s|x_t, x_0) || p(x_s|x_t)) at the x_t that `eps` leads to (`[eq-step-kl-x0]`).
 
     Parameters
     ----------
@@ -519,6 +534,8 @@ def log_likelihood(
     log_prob: Callable[[Tensor, Tensor, Tensor], Tensor] = log_prob_discretised_normal,
 ) -> Tensor:
     """Log p(x_0|x_1) at the x_1 that `eps` leads to, around the mean x_0_hat.
+
+    The first group of `[eq-diffusion-bound]`.
 
     Parameters
     ----------
@@ -557,6 +574,8 @@ def bound(
     generator: Generator | None = None,
 ) -> Bound:
     """Evidence lower bound of each example with every term, T evaluations of the denoiser.
+
+    See `[eq-diffusion-bound]`.
 
     Parameters
     ----------

@@ -51,7 +51,10 @@ class GaussianData:
         return MultivariateNormal(alpha_bar.sqrt() * self.mean, alpha_bar * self.covariance + noise)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
-        """Return the exact E[x_0|x_t], a function of x_t, shape (B, D), and t, shape (B,)."""
+        """Return the exact E[x_0|x_t], a function of x_t, shape (B, D), and t, shape (B,).
+
+        See `[eq-gaussian-denoiser]`.
+        """
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             check_times(t, schedule.T, x_t)
@@ -63,6 +66,8 @@ class GaussianData:
 
     def squared_error(self, schedule: Schedule, x_0: Tensor) -> Tensor:
         """E[||x_0 - E[x_0|x_t]||^2] over the noise, for each x_0, shape (B, D), and each step.
+
+        See `[eq-gaussian-error]`.
 
         Returns
         -------

@@ -293,7 +293,8 @@ def log_prob_discretised_normal(x: Tensor, mean: Tensor, logvar: Tensor) -> Tens
     """Log-probability of grey levels under normal pixels, each bin integrated exactly.
 
     The decoder of a diffusion model. Level k takes the mass of N(mean, exp(logvar)) within 1 / 255
-    of x = 2 k / 255 - 1; level 0 also all below, and level 255 all above.
+    of x = 2 k / 255 - 1; level 0 also all below, and level 255 all above
+    (`[eq-discretised-normal]`).
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ def ancestral(
     generator: Generator | None = None,
     variance: Tensor | None = None,
 ) -> Iterator[Step]:
-    """Draw x_s from N(mu_tilde(x_t, x_0_hat), variance_t), for t from T to 1.
+    """Draw x_s from N(mu_tilde(x_t, x_0_hat), variance_t), for t from T to 1 (`[eq-ancestral]`).
 
     Parameters
     ----------

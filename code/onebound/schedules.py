@@ -23,6 +23,8 @@ MAX_BETA = 0.999
 class Schedule:
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with eps from N(0, I).
 
+    See `[eq-q-marginal]`.
+
     Attributes
     ----------
     alpha_bar
@@ -57,18 +59,20 @@ class Schedule:
 
     @cached_property
     def beta(self) -> Tensor:
-        """Variance of one step, beta_t = 1 - alpha_bar_t / alpha_bar_s; entry 0 is 0."""
+        """Variance of one step, 1 - alpha_bar_t / alpha_bar_s; entry 0 is 0 (`[eq-q-step]`)."""
         # The difference of two close numbers is exact; the quotient, subtracted from 1, is not.
         return (self.alpha_bar_s - self.alpha_bar) / self.alpha_bar_s
 
     @cached_property
     def alpha(self) -> Tensor:
-        """Share of the variance that one step keeps, alpha_t = 1 - beta_t; entry 0 is 1."""
+        """Share of the variance that a step keeps, 1 - beta_t; entry 0 is 1 (`[eq-q-step]`)."""
         return self.alpha_bar / self.alpha_bar_s
 
     @cached_property
     def beta_tilde(self) -> Tensor:
-        """Variance of q(x_s|x_t, x_0); 0 at t = 1, where x_s is x_0 itself, and in entry 0.
+        """Variance of q(x_s|x_t, x_0) (`[eq-posterior-variance]`).
+
+        0 at t = 1, where x_s is x_0 itself, and in entry 0.
 
         References
         ----------
@@ -79,7 +83,10 @@ class Schedule:
 
     @cached_property
     def snr(self) -> Tensor:
-        """Signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), falling; entry 0 is infinite."""
+        """Signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), falling (`[eq-snr]`).
+
+        Entry 0 is infinite.
+        """
         return self.alpha_bar / (1 - self.alpha_bar)
 
     @cached_property
@@ -115,7 +122,7 @@ def at(values: Tensor, t: Tensor, x: Tensor) -> Tensor:
 
 
 def schedule_from_beta(beta: Tensor) -> Schedule:
-    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t).
+    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t) (`[eq-alpha-bar]`).
 
     Parameters
     ----------
@@ -131,7 +138,7 @@ def schedule_from_beta(beta: Tensor) -> Schedule:
 
 
 def linear_schedule(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
-    """beta_t grows linearly from beta_1 to beta_T.
+    """beta_t grows linearly from beta_1 to beta_T (`[eq-linear-schedule]`).
 
     The defaults are meant for T = 1000. With fewer steps they leave signal in x_T.
 
@@ -158,8 +165,8 @@ def linear_schedule(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Sched
 def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
     """alpha_bar_t = f(t) / f(0), f(t) = cos^2(pi / 2 (t / T + offset) / (1 + offset)).
 
-    beta is clipped at 0.999 and alpha_bar multiplied up again from the clipped betas, so that both
-    describe the same process.
+    See `[eq-cosine-schedule]`. beta is clipped at 0.999 and alpha_bar multiplied up again from the
+    clipped betas, so that both describe the same process.
 
     Parameters
     ----------
@@ -184,7 +191,7 @@ def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
 
 
 def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedule:
-    """Log-SNR falls linearly from `first` at t = 1 to `last` at t = T.
+    """Log-SNR falls linearly, `first` at t = 1 and `last` at t = T (`[eq-log-snr-schedule]`).
 
     The ends do not depend on T, and the steps between them shrink evenly as T grows, so that sums
     over steps tend to an integral. Under the linear and the cosine schedule the SNR falls over the
