@@ -169,7 +169,7 @@ def test_a_bar_is_shown_unless_the_build_turns_it_off(capsys, monkeypatch):
 
 
 SHARED = """
-    import json, sys, torch
+    import json, pathlib, sys, torch
     from accelerate import Accelerator
     from onebound.training import train
 
@@ -181,7 +181,8 @@ SHARED = """
     losses = [epoch.loss for epoch in epochs]
     if Accelerator().is_main_process:
         weights = torch.cat([p.flatten() for p in model.parameters()]).tolist()
-        open(sys.argv[1], "w").write(json.dumps([Accelerator().num_processes, losses, weights]))
+        result = json.dumps([Accelerator().num_processes, losses, weights])
+        pathlib.Path(sys.argv[1]).write_text(result)
 """
 
 
