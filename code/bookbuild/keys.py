@@ -7,6 +7,7 @@ captions), which decide how an output looks and not what it is; and the MNIST fi
 """
 
 import ast
+import functools
 import glob
 import hashlib
 import json
@@ -91,7 +92,7 @@ def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
         if file is not None:
             reached[name] = file
             package = name if file.name == "__init__.py" else parent
-            todo += _imports(_parse(file.read_text(encoding="utf-8")), package)
+            todo += _imports_of_module(file.read_text(encoding="utf-8"), package)
     return reached
 
 
@@ -124,6 +125,11 @@ def _file_of(code: Path, name: str) -> Path | None:
     base = code.joinpath(*name.split("."))
     candidates = (base / "__init__.py", base.with_suffix(".py"))  # in Python's own order
     return next((file for file in candidates if file.is_file()), None)
+
+
+@functools.cache  # a build asks for the keys of all pages several times
+def _imports_of_module(text: str, package: str) -> tuple[str, ...]:
+    return tuple(_imports(_parse(text), package))
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
