@@ -1,7 +1,7 @@
 """``python -m onebound.zoo [NAME ...]``: train the models of the zoo again.
 
-A run that was stopped, however rudely, goes on where it was. Models that are trained at once, in
-several processes, need no more than ``accelerate launch -m onebound.zoo NAME``.
+A run that was stopped, however rudely, goes on where it was. ``accelerate launch -m onebound.zoo
+NAME`` trains on several GPUs or machines.
 """
 
 import argparse
