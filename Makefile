@@ -35,10 +35,15 @@ $(READY): pyproject.toml constraints.txt
 data: $(READY) ## get MNIST and verify it
 	$(BIN)/python -m onebound.data
 
+# Get the data once, before anything needs them; a page that runs checks them again.
+_build/.data: $(READY) code/onebound/data.py
+	@mkdir -p _build
+	$(BIN)/python -m onebound.data
+	@touch $@
+
 book: _build/.book ## build the book into _build/html
 
-_build/.book: $(READY) $(CODE) $(PAGES) pyproject.toml
-	$(BIN)/python -m onebound.data
+_build/.book: $(READY) _build/.data $(CODE) $(PAGES) pyproject.toml
 	$(BIN)/python -m bookbuild build
 	@touch $@
 
