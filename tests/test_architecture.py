@@ -25,15 +25,16 @@ ALLOWED = {
     "networks": {"checks"},
     "notebook": set(),
     "onestep": {"checks", "diffusion", "distributions", "likelihoods", "schedules", "vae"},
+    "optimisers": set(),
     "pixels": {"checks", "data", "diffusion", "schedules"},
     "plots": set(),
     "quality": {"checks", "data", "training"},
     "samplers": {"checks", "diffusion", "distributions", "schedules"},
     "schedules": {"checks"},
     "toy": {"checks", "distributions"},
-    "training": {"checkpoint", "checks"},
+    "training": {"checkpoint", "checks", "optimisers"},
     "vae": {"checks", "distributions", "likelihoods"},
-    "zoo": {"data", "files", "importance", "metrics", "networks", "training", "vae"},
+    "zoo": {"data", "files", "importance", "metrics", "networks", "optimisers", "training", "vae"},
 }
 
 

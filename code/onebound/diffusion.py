@@ -428,6 +428,39 @@ def reverse_variance(schedule: Schedule) -> Tensor:
     return torch.cat([schedule.beta[:2], schedule.beta_tilde[2:]])
 
 
+def optimal_variance(schedule: Schedule, error: Tensor, dims: int = 784) -> Tensor:
+    """Return the variances of p(x_s|x_t) that make the bound largest (`[eq-optimal-variance]`).
+
+    Each is beta_tilde plus the variance of mu_tilde that not knowing x_0 leaves.
+
+    Parameters
+    ----------
+    schedule
+        T steps.
+    error
+        Mean of ||x_0 - x_0_hat||^2 at each step, shape (T + 1,); entry 0 is not used.
+    dims
+        D, the dimensions of x_0.
+
+    Returns
+    -------
+    Tensor
+        Entry t for step t, shape (T + 1,), in the type of `error`.
+
+    Raises
+    ------
+    ValueError
+        If `error` has another shape.
+
+    References
+    ----------
+    Bao, Li, Zhu and Zhang (2022).
+    """
+    check_per_step("error", error, schedule.T)
+    inner = schedule.beta_tilde + _weight_of_x_0(schedule) ** 2 * error / dims
+    return torch.cat([error.new_zeros(1), inner[1:]])
+
+
 def kl_coefficients(schedule: Schedule, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 

@@ -6,14 +6,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from onebound.checkpoint import Checkpoint, Stateful
 from onebound.checks import check_positive
+from onebound.optimisers import adam
 
 with warnings.catch_warnings():  # in a notebook without widgets, which nothing here wants
     warnings.filterwarnings("ignore", "IProgress not found")
@@ -42,10 +47,13 @@ def train(
     epochs: int,
     batch_size: int = 256,
     learning_rate: float = 2e-3,
+    optimiser: Callable[[nn.Module, float], list[Optimizer]] = adam,
+    warm_up: int = 0,
+    average: AveragedModel | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> Iterator[Epoch]:
-    """Minimise the mean of `loss` with Adam; the rate falls to zero along half a cosine.
+    """Minimise the mean of `loss`; the rate falls to zero along half a cosine.
 
     A generator: it trains one epoch each time the caller asks for the next record, so the caller
     may plot, measure or stop in between. It computes on the fastest device there is, and matrix
@@ -64,7 +72,14 @@ def train(
         Passes over the data, and examples a step over all processes together; a last incomplete
         batch is left out.
     learning_rate
-        Adam's rate at the start.
+        The rate at the start.
+    optimiser
+        Of `onebound.optimisers`, called with the model and the rate.
+    warm_up
+        Steps over which the rate rises in proportion before it follows the cosine.
+    average
+        An average of `model` that takes in the weights of each step, see
+        `onebound.optimisers.averaged`.
     seed
         Fixes the order of the examples and, through torch's global generator, the noise in
         `loss`.
@@ -89,27 +104,34 @@ def train(
     device, main = accelerator.device, accelerator.is_main_process
     steps = _steps(len(images), epochs, batch_size, accelerator.num_processes)
     objective = accelerator.prepare(_Objective(model, loss))  # moves the model to `device`
-    # A shorter memory of squared gradients than the usual 0.999 suits runs of a few thousand steps.
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate, betas=(0.9, 0.99), fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * steps)
+    optimisers = optimiser(model, learning_rate)
+    rate = partial(_rate, steps=epochs * steps, warm_up=warm_up)
+    schedules = [LambdaLR(optimiser, rate) for optimiser in optimisers]
     torch.manual_seed(seed + accelerator.process_index)  # each process has noise of its own
     run = {"images": len(images), "epochs": epochs, "batch_size": batch_size, "seed": seed}
-    parts: dict[str, Stateful] = {"model": model, "adam": optimiser, "schedule": schedule}
-    kept = Checkpoint(checkpoint, run | {"learning_rate": learning_rate}, parts, writes=main)
+    run |= {"learning_rate": learning_rate, "warm_up": warm_up}
+    parts: dict[str, Stateful] = {"model": model} | ({"average": average} if average else {})
+    for number, pair in enumerate(zip(optimisers, schedules, strict=True)):
+        parts |= {f"optimiser {number}": pair[0], f"schedule {number}": pair[1]}
+    kept = Checkpoint(checkpoint, run, parts, writes=main)
     first, done, sofar, seconds = kept.restore() or (1, 0, 0.0, 0.0)
     for number in range(first, epochs + 1):
         start = time.perf_counter() - seconds
         model.to(device).train()
+        if average:
+            average.to(device)
         total = torch.tensor(sofar, device=device)
         order = Generator().manual_seed(1000 * seed + number)  # the same in every process
         batches = torch.randperm(len(images), generator=order).split(batch_size)[done:steps]
         for step, batch in enumerate(_bar(batches, number, steps, shown=main), done + 1):
             with mixed_precision(device), accelerator.split_between_processes(batch) as share:
                 value = objective(images[share].to(device)).mean()
-            optimiser.zero_grad()
+            model.zero_grad()
             accelerator.backward(value)
-            optimiser.step()
-            schedule.step()
+            for part in optimisers + schedules:
+                part.step()
+            if average:
+                average.update_parameters(model)
             total += value.detach()
             if step == steps or kept.due():
                 seconds = time.perf_counter() - start
@@ -118,8 +140,15 @@ def train(
         if not math.isfinite(mean):
             raise FloatingPointError(f"the loss is {mean} in epoch {number}: lower learning_rate")
         model.to(images.device)
+        if average:
+            average.to(images.device)
         yield Epoch(number, mean, number * steps, seconds)
         done, sofar = 0, 0.0
+
+
+def _rate(step: int, steps: int, warm_up: int) -> float:
+    """Return the share of the rate at a step, 0 for the first of `steps`."""
+    return min(1.0, (step + 1) / (warm_up + 1)) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 class _Objective(nn.Module):

@@ -154,7 +154,7 @@ def test_the_rate_is_part_of_the_run(tmp_path):
     point = Point()
     options = {"epochs": 1, "batch_size": 10, "checkpoint": tmp_path / "state"}
     list(train(point, squared(point), DATA, learning_rate=0.1, **options))
-    with pytest.raises(ValueError, match=r"'learning_rate': 0.1}, not of"):
+    with pytest.raises(ValueError, match=r"'learning_rate': 0.1, 'warm_up': 0}, not of"):
         next(train(point, squared(point), DATA, learning_rate=0.2, **options))
 
 

@@ -58,6 +58,33 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift, F.group_norm(x, 1), 1 + scale)
 
 
+def level_waves(x: Tensor, levels: int) -> Tensor:
+    """Sines and cosines of each pixel's value, whose periods are 1, 2, 4, ... grey levels.
+
+    A clean pixel is a whole number of levels, and its fastest waves are always 0 and 1. Where the
+    noise is finer than a level, they show it, though it is lost in the digits of the value itself.
+
+    Parameters
+    ----------
+    x
+        In units in which a grey level is 2 / 255 wide, shape (B, 1, H, W).
+    levels
+        How many periods; may be 0.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, 2 levels, H, W).
+
+    References
+    ----------
+    Kingma, Salimans, Poole and Ho (2021), appendix C, with other periods.
+    """
+    periods = 2.0 ** torch.arange(levels, device=x.device).reshape(-1, 1, 1)
+    angles = math.pi * 255 * (x + 1) / periods
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
 class Near(nn.Module):
     """x + f(x), f two 3 x 3 convolutions: a place hears from its neighbours."""
 
@@ -118,6 +145,8 @@ class UNet(nn.Module):
         Blocks of each kind at 7 x 7.
     dropout
         Probability that a hidden number of a near block is dropped in training.
+    levels
+        How many sines and cosines of a pixel's value come with it, see `level_waves`.
 
     References
     ----------
@@ -128,15 +157,21 @@ class UNet(nn.Module):
     features: Tensor
 
     def __init__(
-        self, T: int, width: int = 32, deep_width: int = 64, pairs: int = 2, dropout: float = 0.0
+        self,
+        T: int,
+        width: int = 32,
+        deep_width: int = 64,
+        pairs: int = 2,
+        dropout: float = 0.0,
+        levels: int = 0,
     ) -> None:
         super().__init__()
         check_positive("T", T)
         check_positive("width", width)
         check_positive("deep_width", deep_width)
         check_positive("pairs", pairs)
-        self.T = T
-        self.stem = Conv(4, width, 3)
+        self.T, self.levels = T, levels
+        self.stem = Conv(4 + 8 * levels, width, 3)
         self.encode = Near(width, dropout)
         self.down = Conv(4 * width, deep_width, 1)
         self.middle = nn.ModuleList()
@@ -146,8 +181,9 @@ class UNet(nn.Module):
         self.decode = nn.ModuleList([Near(width, dropout), Near(width, dropout)])
         self.head = Conv(width, 4, 3, zero=True)
         self.register_buffer("features", waves(T, WAVES), persistent=False)
-        # Two numbers for each channel of each block in the order of use, then d and c.
-        self.sizes = [width] * 2 + [deep_width] * 4 * pairs + [width] * 4 + [1] * 2
+        # A number for each wave, two for each channel of each block in the order of use, d and c.
+        blocks = [width] * 2 + [deep_width] * 4 * pairs + [width] * 4
+        self.sizes = [2 * levels, *blocks, 1, 1]
         self.time = nn.Sequential(
             nn.Linear(WAVES, 2 * WAVES), nn.SiLU(), nn.Linear(2 * WAVES, sum(self.sizes))
         )
@@ -164,7 +200,8 @@ class UNet(nn.Module):
         """
         check_step(x_t, t, self.T)
         told = iter(self.time(self.features[t])[:, :, None, None].split(self.sizes, dim=1))
-        at_14 = self.encode(self.stem(space_to_depth(x_t)), next(told), next(told))
+        pixels = torch.cat([x_t, level_waves(x_t, self.levels) * next(told)], dim=1)
+        at_14 = self.encode(self.stem(space_to_depth(pixels)), next(told), next(told))
         h = self.down(space_to_depth(at_14))
         for block in self.middle:
             h = block(h, next(told), next(told))
