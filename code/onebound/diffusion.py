@@ -287,6 +287,32 @@ def clipped(denoise: Denoiser) -> Denoiser:
     return lambda x_t, t: denoise(x_t, t).clamp(-1, 1)
 
 
+def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
+    """Go from the guess of a worse denoiser through that of a better one, and beyond.
+
+    The result is x_0_hat of `worse` plus `strength` times the difference of the two. Where both
+    err alike, the worse one errs more, and going on leads away from the error. Like `clipped`, this
+    makes another sampler: it is no longer a model whose bound is known.
+
+    Parameters
+    ----------
+    denoise, worse
+        Two denoisers for the same steps, the second one smaller or trained for a shorter time.
+    strength
+        1 gives `denoise` alone, above 1 goes beyond.
+
+    References
+    ----------
+    Karras et al. (2024), autoguidance.
+    """
+
+    def beyond(x_t: Tensor, t: Tensor) -> Tensor:
+        guess = worse(x_t, t)
+        return guess + strength * (denoise(x_t, t) - guess)
+
+    return beyond
+
+
 def respaced(schedule: Schedule, denoise: Denoiser, steps: Tensor) -> tuple[Schedule, Denoiser]:
     """Leave out steps: step k of the new schedule and denoiser is step steps[k - 1] of the old.
 

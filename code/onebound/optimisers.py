@@ -10,6 +10,9 @@ MEMORY = (0.9, 0.99)
 suits runs of a few thousand steps."""
 
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
 def adam(model: nn.Module, learning_rate: float) -> list[Optimizer]:
     """Adam for all parameters.
 
@@ -74,7 +77,7 @@ def averaged(model: nn.Module, memory: float = 0.1) -> AveragedModel:
     if not 0 <= memory <= 1:
         raise ValueError(f"memory must be in [0, 1], got {memory!r}")
 
-    def update(average: list[Tensor], new: list[Tensor], n: Tensor) -> None:
+    def update(average: Tensors, new: Tensors, n: Tensor | int) -> None:
         if average[0].is_floating_point():
             torch._foreach_lerp_(average, new, 1 / (1 + memory * float(n)))
         else:  # a count of batches

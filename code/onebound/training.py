@@ -109,11 +109,13 @@ def train(
     schedules = [LambdaLR(optimiser, rate) for optimiser in optimisers]
     torch.manual_seed(seed + accelerator.process_index)  # each process has noise of its own
     run = {"images": len(images), "epochs": epochs, "batch_size": batch_size, "seed": seed}
-    run |= {"learning_rate": learning_rate, "warm_up": warm_up}
-    parts: dict[str, Stateful] = {"model": model} | ({"average": average} if average else {})
+    rates = {"learning_rate": learning_rate, "warm_up": warm_up}
+    parts: dict[str, Stateful] = {"model": model}
+    if average:
+        parts["average"] = average
     for number, pair in enumerate(zip(optimisers, schedules, strict=True)):
         parts |= {f"optimiser {number}": pair[0], f"schedule {number}": pair[1]}
-    kept = Checkpoint(checkpoint, run, parts, writes=main)
+    kept = Checkpoint(checkpoint, run | rates, parts, writes=main)
     first, done, sofar, seconds = kept.restore() or (1, 0, 0.0, 0.0)
     for number in range(first, epochs + 1):
         start = time.perf_counter() - seconds

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from onebound import checkpoint
+from onebound.optimisers import averaged
 from onebound.training import _steps, train
 
 
@@ -78,6 +79,38 @@ def test_the_rate_follows_half_a_cosine_to_zero():
     assert steps == pytest.approx(rates, rel=1e-4)
 
 
+def test_a_warm_up_raises_the_rate_in_proportion():
+    point, places = Point(), [0.0]
+    for _ in train(
+        point,
+        lambda x: point.w.expand(len(x)),
+        DATA,
+        epochs=4,
+        batch_size=100,
+        learning_rate=0.1,
+        warm_up=2,
+    ):
+        places.append(point.w.item())
+    steps = [a - b for a, b in pairwise(places)]
+    rise = [1 / 3, 2 / 3, 1, 1]
+    rates = [0.05 * r * (1 + math.cos(math.pi * i / 4)) for i, r in enumerate(rise)]
+    assert steps == pytest.approx(rates, rel=1e-4)
+
+
+def test_an_average_takes_in_every_step():
+    point = Point()
+    average = averaged(point, memory=1.0)
+    places = []
+
+    def loss(x):
+        places.append(point.w.item())
+        return squared(point)(x)
+
+    list(train(point, loss, DATA, epochs=2, batch_size=20, learning_rate=0.1, average=average))
+    places = [*places[1:], point.w.item()]
+    assert average.module.w.item() == pytest.approx(sum(places) / len(places))
+
+
 def test_same_seed_same_losses_and_another_seed_others():
     def losses(seed):
         point = Point()
@@ -130,7 +163,8 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch
     monkeypatch.setattr(checkpoint, "EVERY", -1.0)  # a state after every step
     options = {"epochs": 3, "batch_size": 10, "learning_rate": 0.05}
     whole = Point()
-    expected = [epoch.loss for epoch in train(whole, noisy(whole), DATA, **options)]
+    mean = averaged(whole)
+    expected = [epoch.loss for epoch in train(whole, noisy(whole), DATA, average=mean, **options)]
     for stop in (1, 10, 14, 29):  # 10 steps an epoch
         path = tmp_path / str(stop)
         cut, steps = Point(), count()
@@ -141,10 +175,14 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch
             return noisy(cut)(x)
 
         with pytest.raises(Killed):
-            list(train(cut, loss, DATA, checkpoint=path, **options))
+            list(train(cut, loss, DATA, checkpoint=path, average=averaged(cut), **options))
         torch.manual_seed(99)
         resumed = Point()
-        rest = list(train(resumed, noisy(resumed), DATA, checkpoint=path, **options))
+        average = averaged(resumed)
+        rest = list(
+            train(resumed, noisy(resumed), DATA, checkpoint=path, average=average, **options)
+        )
+        assert average.module.w.item() == mean.module.w.item()
         assert resumed.w.item() == whole.w.item()
         assert [epoch.loss for epoch in rest] == pytest.approx(expected[-len(rest) :], rel=1e-6)
         assert rest[0].number == (stop + 9) // 10

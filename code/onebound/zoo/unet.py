@@ -28,7 +28,7 @@ RECIPE: dict[str, Any] = {
     "deep_width": 112,
     "pairs": 3,
     "tilt": 2.0,
-    "epochs": 46,
+    "epochs": 34,
     "batch_size": 64,
     "learning_rate": 0.03,
     "warm_up": 100,
