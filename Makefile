@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve test test-all train style quality clean distclean
+.PHONY: help setup data book serve test test-all train bench style quality clean distclean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -62,6 +62,9 @@ test-all: $(READY) ## run every test, the slow ones too
 
 train: $(READY) ## train the models of the zoo again; a run that was stopped goes on (hours)
 	$(BIN)/python -m onebound.zoo
+
+bench: $(READY) ## measure what training and sampling cost here (40 minutes; nothing else may run)
+	$(BIN)/python -m bookbuild.bench
 
 style: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet code tests
