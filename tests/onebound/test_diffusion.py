@@ -15,10 +15,12 @@ from onebound.diffusion import (
     denoising_loss,
     eps_from_x_0,
     even_steps,
+    guided,
     kl_coefficients,
     kl_prior,
     kl_step,
     log_likelihood,
+    optimal_variance,
     q_xs_xt_x0,
     q_xt_x0,
     q_xt_xs,
@@ -592,3 +594,36 @@ def test_the_default_likelihood_asks_for_levels():
     torch.testing.assert_close(value, expected)
     with pytest.raises(ValueError, match=r"2 k / 255 - 1 with whole k, got 0\.5"):
         bound(schedule, guess, torch.full((1, 1, 28, 28), 0.5), reverse_variance(schedule))
+
+
+# ---- guidance and the best variance
+
+
+def test_guidance_goes_from_the_worse_guess_through_the_better_one():
+    x_t, t = normal(5, 1, 28, 28, seed=1), torch.arange(1, 6)
+    worse = lambda x, t: 0.5 * guess(x, t)  # noqa: E731
+    for strength in (0.0, 1.0, 2.5):
+        found = guided(guess, worse, strength)(x_t, t)
+        torch.testing.assert_close(found, (0.5 + 0.5 * strength) * guess(x_t, t))
+
+
+def test_no_other_variance_has_a_smaller_divergence():
+    schedule, dims = linear_schedule(T), 7
+    error = torch.linspace(0.1, 3, T + 1, dtype=torch.float64)
+
+    def total(variance):
+        weight, excess = kl_coefficients(schedule, variance)
+        return (weight * error + dims * excess)[2:]
+
+    best = optimal_variance(schedule, error, dims)
+    assert best[0] == 0
+    for factor in (0.9, 0.999, 1.001, 1.1):
+        assert (total(best) < total(factor * best)).all()
+    # `[eq-optimal-variance]`: what is left is half the log of the ratio of the variances.
+    left = dims / 2 * torch.log(best / schedule.beta_tilde)[2:]
+    torch.testing.assert_close(total(best), left)
+
+
+def test_the_error_has_to_have_an_entry_a_step():
+    with pytest.raises(ValueError, match="error"):
+        optimal_variance(linear_schedule(T), torch.ones(T), 1)

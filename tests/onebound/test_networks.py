@@ -12,6 +12,7 @@ from onebound.networks.unet import (
     Near,
     UNet,
     depth_to_space,
+    level_waves,
     modulate,
     space_to_depth,
 )
@@ -20,6 +21,7 @@ T = 20
 NETWORKS = [
     pytest.param(lambda: ShuffleUNet(T, width=4), id="shufflenet"),
     pytest.param(lambda: UNet(T, width=4, deep_width=6, pairs=1), id="unet"),
+    pytest.param(lambda: UNet(T, width=4, deep_width=6, pairs=1, levels=2), id="unet with waves"),
 ]
 
 
@@ -319,3 +321,25 @@ def test_dropout_acts_in_training_only(x_t, t):
     assert not torch.equal(network(x_t, t), network(x_t, t))
     network.eval()
     assert torch.equal(network(x_t, t), network(x_t, t))
+
+
+def test_the_waves_of_a_clean_pixel_are_those_of_its_level():
+    levels = torch.arange(256.0).reshape(1, 1, 16, 16)
+    sines, cosines = level_waves(2 * levels / 255 - 1, 3).chunk(2, dim=1)
+    for j, period in enumerate((1, 2, 4)):
+        angle = 2 * math.pi * (levels[0, 0] % period) / period
+        torch.testing.assert_close(sines[0, j], angle.sin(), rtol=0, atol=2e-4)
+        torch.testing.assert_close(cosines[0, j], angle.cos(), rtol=0, atol=2e-4)
+
+
+def test_the_fastest_wave_shows_noise_finer_than_a_level():
+    x = torch.full((1, 1, 4, 4), 2 * 100 / 255 - 1) + 0.1 * 2 / 255  # a tenth of a level
+    sine, cosine = level_waves(x, 1).chunk(2, dim=1)
+    torch.testing.assert_close(sine, torch.full_like(x, math.sin(0.2 * math.pi)), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        cosine, torch.full_like(x, math.cos(0.2 * math.pi)), rtol=0, atol=1e-3
+    )
+
+
+def test_without_levels_there_are_no_waves():
+    assert level_waves(torch.zeros(2, 1, 4, 4), 0).shape == (2, 0, 4, 4)
