@@ -91,8 +91,8 @@ def test_real_images_are_recognised_balanced_and_at_the_floor(real):
 def test_what_is_wrong_with_samples_shows(real):
     few = data.to_signed(bars(torch.arange(1000) % 5, 6))
     result = evaluate(few, real)
-    assert [ratio.mean for ratio in result.classes] == pytest.approx([2] * 5 + [0] * 5, abs=0.2)
-    assert result.imbalance == pytest.approx(1, abs=0.2)
+    assert [ratio.mean for ratio in result.classes] == pytest.approx([2] * 5 + [0] * 5, abs=0.5)
+    assert result.imbalance == pytest.approx(1, abs=0.5)
     assert result.ratio > 20
     faint = few * 0.1 - 0.9
     assert evaluate(torch.cat([faint[:250], few[:750]]), real).recognised == pytest.approx(
