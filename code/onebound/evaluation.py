@@ -63,12 +63,18 @@ class Evaluation:
         return self.frechet.mean / self.floor.mean
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Of 95 %, for the mean distance of samples of this size; too wide near the floor."""
+        mean, stderr = self.frechet
+        return mean - 1.96 * stderr, mean + 1.96 * stderr
+
+    @property
     def imbalance(self) -> float:
         """Largest relative error of a class's share; 0 is right."""
         return max(abs(ratio.mean - 1) for ratio in self.classes)
 
     def __str__(self) -> str:
-        low, high = (self.frechet.mean + sign * 1.96 * self.frechet.stderr for sign in (-1, 1))
+        low, high = self.interval
         return (
             f"{self.n} samples: recognised {100 * self.recognised.mean:.1f} ± "
             f"{100 * self.recognised.stderr:.1f} %; shares of the classes within "

@@ -85,6 +85,9 @@ def test_real_images_are_recognised_balanced_and_at_the_floor(real):
     spread = result.floor.stderr * 2  # of one: there are 4 subsets
     assert abs(result.frechet.mean - result.floor.mean) < 4 * (spread + result.frechet.stderr)
     assert 0.3 < result.ratio < 3
+    low, high = result.interval
+    assert (low + high) / 2 == pytest.approx(result.frechet.mean)
+    assert (high - low) / 2 == pytest.approx(1.96 * result.frechet.stderr)
     assert evaluate(fresh, real) == result
 
 
