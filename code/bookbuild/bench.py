@@ -46,7 +46,7 @@ from onebound.schedules import cosine_schedule
 from onebound.training import mixed_precision, train
 from onebound.zoo import digits, unet
 from onebound.zoo.__main__ import machine
-from onebound.zoo.unet import tilted
+from onebound.zoo._unets import tilted
 
 SCHEDULE = cosine_schedule(1000)
 

@@ -11,7 +11,7 @@ from onebound.checks import check_positive
 class Neighbours(NamedTuple):
     """The k nearest of the reference for each image, nearest first."""
 
-    index: Tensor  # (B, k) int64, places in the reference
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index; (B, k) int64, places in the reference
     distance: Tensor  # (B, k) float64, Euclidean, in the unit of a pixel
 
 

@@ -1,27 +1,16 @@
 """The U-Net of chapter 10, trained for good samples: the loss of v, late steps counting more."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
 
-from onebound import data
-from onebound.diffusion import (
-    Denoiser,
-    Network,
-    denoiser,
-    denoising_loss,
-    stratified_t,
-    x_0_from_v,
-)
-from onebound.distributions import noise_like
-from onebound.metrics import per_example
+from onebound.diffusion import Denoiser, Network, denoiser, guided, x_0_from_v
 from onebound.networks.unet import UNet
-from onebound.optimisers import averaged, muon
-from onebound.schedules import Schedule, cosine_schedule
-from onebound.training import train as run
+from onebound.schedules import cosine_schedule
+from onebound.zoo import load, unet_small
+from onebound.zoo._unets import RUN, draw, fit, judge, tilted
 
 RECIPE: dict[str, Any] = {
     "width": 32,
@@ -49,14 +38,10 @@ def denoiser_of(network: Network) -> Denoiser:
     return denoiser(SCHEDULE, network, x_0_from_v)
 
 
-def tilted(schedule: Schedule, tilt: float) -> Tensor:
-    """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
-
-    Where the noise is strong it is decided which digit it will be. The loss of v counts every step
-    alike, and a tilt counts these more.
-    """
-    share = torch.arange(schedule.T + 1) / schedule.T
-    return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
+def guided_by_small(network: Network, strength: float = 2.5) -> Denoiser:
+    """Guide the network away from the errors of `unet_small`."""
+    small, _ = load(unet_small)
+    return guided(denoiser_of(network), unet_small.denoiser_of(small), strength)
 
 
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
@@ -66,57 +51,8 @@ def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, **recipe)
 
 
-RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
-"""What of a recipe is for `onebound.training.train`."""
-
-
-def fit(
-    network: UNet,
-    denoiser_of: Callable[[Network], Denoiser],
-    schedule: Schedule,
-    weight: Tensor,
-    checkpoint: Path,
-    **recipe: Any,
-) -> Iterator[dict[str, float]]:
-    """Lower a weighted squared error on the first 50,000 images, and end with averaged weights.
-
-    Yields
-    ------
-    dict
-        One record an epoch, with the mean loss of the network that learns ("loss") and of the
-        averaged one on the 10,000 validation images ("validation").
-    """
-    images, held_out = data.split_validation(data.mnist().train_images)
-    average = averaged(network)
-
-    def loss(denoise: Denoiser, batch: Tensor, noise: Generator | None = None) -> Tensor:
-        x_0 = data.to_signed(batch)
-        t = stratified_t(len(x_0), schedule.T, noise).to(x_0.device)
-        return denoising_loss(schedule, denoise, x_0, noise_like(x_0, noise), t, weight)
-
-    epochs = run(
-        network,
-        lambda batch: loss(denoiser_of(network), batch),
-        images,
-        optimiser=muon,
-        average=average,
-        checkpoint=checkpoint,
-        **recipe,
-    )
-    for epoch in epochs:
-        noise = Generator().manual_seed(0)
-        denoise = denoiser_of(average.module.eval())
-        validation = per_example(lambda x: loss(denoise, x, noise), held_out)  # noqa: B023
-        yield {
-            "epoch": epoch.number,
-            "steps": epoch.steps,
-            "seconds": epoch.seconds,
-            "loss": epoch.loss,
-            "validation": validation.mean().item(),
-        }
-    network.load_state_dict(average.module.state_dict())
-
-
 def measure(network: UNet) -> dict[str, list[float]]:
-    """Return the sample quality."""
-    return {}
+    """Return the quality of 2,000 samples in 100 steps, alone and guided by `unet_small`."""
+    alone = judge(draw(SCHEDULE, denoiser_of(network), 2000))
+    together = judge(draw(SCHEDULE, guided_by_small(network), 2000))
+    return alone | {f"guided_{name}": value for name, value in together.items()}

@@ -1,0 +1,116 @@
+"""What the U-Nets of the zoo share: how they are trained, and how their samples are judged."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from onebound import data, evaluation
+from onebound.diffusion import (
+    Denoiser,
+    Network,
+    clipped,
+    denoising_loss,
+    even_steps,
+    respaced,
+    stratified_t,
+)
+from onebound.distributions import noise_like
+from onebound.metrics import per_example
+from onebound.networks.unet import UNet
+from onebound.optimisers import averaged, muon
+from onebound.samplers import ancestral, last
+from onebound.schedules import Schedule
+from onebound.training import train as run
+from onebound.zoo import digits, load
+
+RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
+"""What of a recipe is for `onebound.training.train`."""
+
+
+def tilted(schedule: Schedule, tilt: float) -> Tensor:
+    """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
+
+    Where the noise is strong it is decided which digit it will be. The loss of v counts every step
+    alike, and a tilt counts these more.
+    """
+    share = torch.arange(schedule.T + 1) / schedule.T
+    return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
+
+
+def fit(
+    network: UNet,
+    denoiser_of: Callable[[Network], Denoiser],
+    schedule: Schedule,
+    weight: Tensor,
+    checkpoint: Path,
+    **recipe: Any,
+) -> Iterator[dict[str, float]]:
+    """Lower a weighted squared error on the first 50,000 images, and end with averaged weights.
+
+    Yields
+    ------
+    dict
+        One record an epoch, with the mean loss of the network that learns ("loss") and of the
+        averaged one on the 10,000 validation images ("validation").
+    """
+    images, held_out = data.split_validation(data.mnist().train_images)
+    average = averaged(network)
+
+    def loss(denoise: Denoiser, batch: Tensor, noise: Generator | None = None) -> Tensor:
+        x_0 = data.to_signed(batch)
+        t = stratified_t(len(x_0), schedule.T, noise).to(x_0.device)
+        return denoising_loss(schedule, denoise, x_0, noise_like(x_0, noise), t, weight)
+
+    epochs = run(
+        network,
+        lambda batch: loss(denoiser_of(network), batch),
+        images,
+        optimiser=muon,
+        average=average,
+        checkpoint=checkpoint,
+        **recipe,
+    )
+    for epoch in epochs:
+        noise = Generator().manual_seed(0)
+        denoise = denoiser_of(average.module.eval())
+        validation = per_example(lambda x: loss(denoise, x, noise), held_out)  # noqa: B023
+        yield {
+            "epoch": epoch.number,
+            "steps": epoch.steps,
+            "seconds": epoch.seconds,
+            "loss": epoch.loss,
+            "validation": validation.mean().item(),
+        }
+    network.load_state_dict(average.module.state_dict())
+
+
+def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100) -> Tensor:
+    """Draw n images by ancestral sampling in even steps with clipping, always the same ones.
+
+    Returns
+    -------
+    Tensor
+        In [-1, 1], shape (n, 1, 28, 28).
+    """
+    coarse, denoise = respaced(schedule, clipped(denoise), even_steps(schedule.T, steps))
+    noise = Generator().manual_seed(0)
+    parts = [
+        last(ancestral(coarse, denoise, torch.randn(len(part), 1, 28, 28, generator=noise), noise))
+        for part in torch.arange(n).split(250)  # what bounds the memory
+    ]
+    return torch.cat(parts)
+
+
+def judge(samples: Tensor) -> dict[str, list[float]]:
+    """Return what the protocol of `onebound.evaluation` says."""
+    classifier, _ = load(digits)
+    found = evaluation.evaluate(samples, evaluation.reference(classifier))
+    return {
+        "recognised": list(found.recognised),
+        "frechet": list(found.frechet),
+        "floor": list(found.floor),
+        "imbalance": [found.imbalance, 0.0],
+    }
