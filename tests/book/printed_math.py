@@ -371,7 +371,7 @@ def vanishes(difference: sp.Expr) -> bool:
 
 
 def _numerator(expression: sp.Expr) -> sp.Expr:
-    return sp.expand(sp.numer(sp.together(expression)))
+    return sp.expand(sp.fraction(sp.together(expression))[0])
 
 
 def _logs_of_fractions(expression: sp.Expr) -> sp.Expr:
