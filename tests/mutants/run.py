@@ -140,7 +140,6 @@ def main() -> int:
 
     # The mutants' processes are forked from this one: what is imported here is not imported again.
     sys.path.insert(0, str(ROOT / "code"))
-    import hypothesis  # noqa: F401
     import pytest  # noqa: F401
     import torch
 
