@@ -2,7 +2,7 @@
 
 Cosmic Ray finds what can be changed and changes it. A mutant never touches the disk: a process is
 forked, imports the changed source in the place of the module, and runs the module's tests until one
-fails. So the interpreter and torch start once, not once for each mutant.
+fails, the quickest first. So the interpreter and torch start once, not once for each mutant.
 
 What was found is kept in _build/mutants/. A mutant that was killed is not tried again until its
 module changes; one that survived is tried again each time. `make clean` forgets all.
@@ -10,14 +10,15 @@ module changes; one that survived is tried again each time. `make clean` forgets
 
 import argparse
 import ast
+import gc
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import re
 import signal
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,22 +79,53 @@ def mutants(source: str, patterns: list[str]) -> Iterator[tuple[str, str]]:
             occurrence += 1
 
 
-def survives(module: str, source: str, tests: list[str], seconds: int, show: bool = False) -> bool:
-    """Whether all tests pass with `source` in the place of the module."""
+class QuickFirst:
+    """A pytest plugin: run the tests in the order of the time that they took, and time them."""
+
+    def __init__(self, times: dict[str, float]) -> None:
+        self.times = times
+
+    def pytest_collection_modifyitems(self, items: list) -> None:
+        """Sort; a test that was never timed comes last."""
+        items.sort(key=lambda item: self.times.get(item.nodeid, math.inf))
+
+    def pytest_runtest_logreport(self, report: object) -> None:
+        """Add up the parts of a test."""
+        self.times[report.nodeid] = self.times.get(report.nodeid, 0) + report.duration
+
+
+def survives(module: str, source: str, tests: list[str], times: dict[str, float]) -> bool:
+    """Whether all tests pass with `source` in the place of the module.
+
+    Without times this is the first run, of the module as it is: it fills them in.
+    """
+    seconds = 30 + int(5 * sum(times.values()))
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         import pytest
 
-        signal.alarm(seconds)
-        if not show:
+        if times:
+            signal.alarm(seconds)
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
         path = ROOT / f"code/onebound/{module}.py"
         sys.meta_path.insert(0, Loader(f"onebound.{module}", path, source))
-        options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        os._exit(int(pytest.main([*options, *tests])))
-    return os.waitpid(child, 0)[1] == 0
+        options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+        options += ["-p", "no:unraisableexception"]  # it collects garbage, for a tenth of a second
+        plugin = QuickFirst(dict(times))
+        failed = int(pytest.main([*options, *tests], plugins=[plugin]))
+        if not times:
+            os.write(writer, json.dumps(plugin.times).encode())
+        os._exit(failed)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    passed = os.waitpid(child, 0)[1] == 0
+    if passed and not times:
+        times.update(json.loads(told))
+    return passed
 
 
 def examine(module: str, config: dict, explained: set[tuple[str, str, str]]) -> list[dict]:
@@ -104,13 +136,12 @@ def examine(module: str, config: dict, explained: set[tuple[str, str, str]]) -> 
     kept = RESULTS / f"{module}.json"
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     killed = set(known.get("killed", [])) if known.get("key") == key else set()
-    began = time.monotonic()
-    if not survives(module, source, tests, 600, show=True):
+    times: dict[str, float] = {}
+    if not survives(module, source, tests, times):
         raise SystemExit(f"the tests of {module} fail without any mutant")
-    seconds = 5 + int(5 * (time.monotonic() - began))
     results = []
     for name, mutant in mutants(source, config["operators"]):
-        if name not in killed and not survives(module, mutant, tests, seconds):
+        if name not in killed and not survives(module, mutant, tests, times):
             killed.add(name)
         number, line, changed = changed_line(source, mutant)
         results.append({"line": line, "mutant": changed, "killed": name in killed})
@@ -139,11 +170,16 @@ def main() -> int:
     explained = {(e["module"], e["line"], e["mutant"]) for e in listed.get("equivalent", [])}
 
     # The mutants' processes are forked from this one: what is imported here is not imported again.
+    # The last of these takes a second, and torch.testing.assert_close imports it when first called.
     sys.path.insert(0, str(ROOT / "code"))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest  # noqa: F401
     import torch
+    import torch.autograd.gradcheck
+    import torch.distributed.tensor
 
     torch.set_num_threads(1)
+    gc.freeze()
     tried, killed, unexplained = 0, 0, 0
     for module in modules:
         results = examine(module, config, explained)
