@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve test test-all train bench style quality clean distclean
+.PHONY: help setup data book serve test test-all train bench style quality clean distclean mutants
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -60,6 +60,10 @@ _build/.test: $(READY) $(CODE) $(TESTS) $(PAGES) pyproject.toml
 test-all: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest
 
+mutants: $(READY) ## change the mathematics and see whether the tests notice (an hour; MODULES="vae ...")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	$(BIN)/python tests/mutants/run.py $(MODULES)
+
 train: $(READY) ## train the models of the zoo again; a run that was stopped goes on (hours)
 	$(BIN)/python -m onebound.zoo
 
@@ -78,7 +82,7 @@ quality: $(READY) ## check formatting, lint, types, docstrings and spelling; cha
 	$(BIN)/typos
 
 clean: ## remove the built book; keep the environment and the data
-	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find code tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment as well; downloaded data stays in its cache folder

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import distributions as td
 
-from onebound.distributions import kl_normal, kl_normal_standard, log_prob_normal, sample_normal
+from onebound.distributions import (
+    kl_normal,
+    kl_normal_standard,
+    log_prob_normal,
+    noise_like,
+    sample_normal,
+)
 
 
 @pytest.fixture
@@ -26,6 +32,13 @@ def test_log_density_agrees_with_torch(gaussian):
 def test_log_density_of_the_standard_normal_at_zero_counts_the_constant_once_a_dimension():
     zero = torch.zeros(1, 7, dtype=torch.float64)
     assert log_prob_normal(zero, zero, zero).item() == pytest.approx(-3.5 * math.log(2 * math.pi))
+
+
+def test_a_draw_is_the_mean_and_sigma_times_the_noise(gaussian):
+    mu, logvar = gaussian
+    z = sample_normal(mu, logvar, torch.Generator().manual_seed(3))
+    eps = noise_like(mu, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(z, mu + logvar.exp().sqrt() * eps)
 
 
 def test_kl_agrees_with_torch(gaussian):

@@ -22,6 +22,10 @@ def test_estimate_of_three_numbers():
     assert stderr == pytest.approx((7 / 3) ** 0.5)  # s^2 = (4 + 1 + 9) / 2 = 7
 
 
+def test_two_numbers_are_enough_for_an_estimate():
+    assert estimate(torch.tensor([1.0, 3.0])) == Estimate(2.0, 1.0)
+
+
 def test_estimate_covers_the_truth_as_often_as_it_says():
     draws = torch.randn(2000, 50, generator=torch.Generator().manual_seed(1))
     inside = sum(abs(e.mean) < e.stderr for e in map(estimate, draws)) / 2000
@@ -34,7 +38,10 @@ def test_estimate_keeps_its_digits_over_many_values():
     assert estimate(torch.full((200_000,), 0.1)).mean == pytest.approx(0.1, rel=1e-7)
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(1), torch.zeros(3, 2), torch.tensor([1.0, torch.nan])])
+@pytest.mark.parametrize(
+    "bad",
+    [torch.zeros(()), torch.zeros(1), torch.zeros(3, 2), torch.tensor([1.0, torch.nan])],
+)
 def test_estimate_refuses(bad):
     with pytest.raises(ValueError, match="values"):
         estimate(bad)
@@ -48,6 +55,12 @@ def test_per_example_does_not_depend_on_the_batches():
     images = torch.arange(7.0)
     for batch_size in (1, 3, 7, 100):
         assert torch.equal(per_example(lambda x: 2 * x, images, batch_size), 2 * images)
+
+
+def test_evaluation_keeps_no_graph(vae, binary):
+    weight = torch.tensor(2.0, requires_grad=True)
+    assert not per_example(lambda x: weight * x, torch.arange(3.0)).requires_grad
+    assert not importance_weighted_bound(vae, binary, 2).requires_grad
 
 
 def test_bits_per_dim_of_uniform_levels_is_eight():
@@ -76,9 +89,10 @@ def test_two_levels_agree_with_all_dear_ones_and_need_few():
     assert stderr < 0.2 * estimate(dear[chosen]).stderr
 
 
-def test_two_levels_need_as_many_numbers_as_places():
-    with pytest.raises(ValueError, match=r"got \(3,\) numbers for \(2,\) places"):
-        two_level(torch.zeros(5), torch.zeros(3), torch.tensor([0, 1]))
+@pytest.mark.parametrize(("numbers", "places"), [(3, 2), (2, 3)])
+def test_two_levels_need_as_many_numbers_as_places(numbers, places):
+    with pytest.raises(ValueError, match=rf"got \({numbers},\) numbers for \({places},\) places"):
+        two_level(torch.zeros(5), torch.zeros(numbers), torch.arange(places))
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import math
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -100,6 +101,13 @@ def test_small_steps_keep_their_digits(step):
     assert schedule.beta_tilde[2].item() == pytest.approx(
         beta_1 / together * beta_2, rel=1e-15, abs=0
     )
+
+
+def test_a_schedule_cannot_be_changed_and_is_equal_to_itself_only():
+    schedule = linear_schedule(3)
+    with pytest.raises(FrozenInstanceError):
+        schedule.alpha_bar = schedule.beta
+    assert schedule != linear_schedule(3)  # and no comparison of tensors, which has no truth value
 
 
 def test_all_signal_may_be_gone_at_the_end():

@@ -200,6 +200,14 @@ def test_a_latent_size_below_one_is_refused(network, size):
         network(latent_size=size)
 
 
+def test_samples_are_the_decoders_answers_and_keep_no_graph():
+    vae, seed = small_vae(MLPEncoder, MLPDecoder), torch.Generator()
+    answers = vae.sample(2, seed.manual_seed(1))
+    z = torch.randn(2, 3, generator=seed.manual_seed(1))
+    torch.testing.assert_close(answers, vae.decode(z))
+    assert not answers.requires_grad
+
+
 def test_no_weights_are_refused(binary):
     with pytest.raises(ValueError, match="k must be a whole number of at least 1, got 0"):
         small_vae(MLPEncoder, MLPDecoder).log_weights(binary, 0)
