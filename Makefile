@@ -43,7 +43,7 @@ _build/.data: $(READY) code/onebound/data.py
 
 book: _build/.book ## build the book into _build/html
 
-_build/.book: $(READY) _build/.data $(CODE) $(PAGES) pyproject.toml
+_build/.book: $(READY) _build/.data $(CODE) $(PAGES) $(TESTS) pyproject.toml
 	$(BIN)/python -m bookbuild build
 	@touch $@
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from jupyter_book.sphinx import build_sphinx
 
 from bookbuild.chapters import BookError, read_pages
+from bookbuild.equations import check
 from bookbuild.execution import execute, lock, prune, say
 from bookbuild.gate import gate
 
@@ -18,6 +19,7 @@ def build(root: Path) -> None:
     page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written.
     """
     started = time.monotonic()
+    check(root)
     execute(root)
     out, marker = root / "_build", root / "_build/.unfinished"
     with lock(root):
