@@ -45,15 +45,15 @@ def test_a_book_without_equations_is_in_order(with_equations: Book):
         (
             "code/tiny/sums.py",
             "eq-one",
-            "eq-ono",
-            ["code/tiny/sums.py:5: eq-ono is the label of no"],
+            "eq-won",
+            ["code/tiny/sums.py:5: eq-won is the label of no"],
         ),
         ("code/tiny/sums.py", "[eq-one]", "eq-one", []),
         (
             "tests/test_sums.py",
             "eq-one",
-            "eq-ono",
-            ["tests/test_sums.py:4: eq-ono is the label of"],
+            "eq-won",
+            ["tests/test_sums.py:4: eq-won is the label of"],
         ),
         ("book/equations.toml", "definition", "derivation", None),
         (
@@ -102,7 +102,11 @@ def test_what_is_missing_is_said(with_equations: Book):
             TESTS.replace('"eq-one"', "LABEL"),
             "test_sums.py:4: mark.equation ",
         ),
-        ("tests/test_sums.py", TESTS.replace('"eq-one"', ""), "test_sums.py:4: mark.equation tak"),
+        (
+            "tests/test_sums.py",
+            TESTS.replace('"eq-one"', ""),
+            "test_sums.py:4: mark.equation takes",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(
