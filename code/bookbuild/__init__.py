@@ -8,5 +8,7 @@
    `equation_extension` leads from each equation to its code and its tests.
 3. `gate` reads the built pages and refuses the book if a cell, an image or a link is not right.
 
+4. `values` compares the numbers in the text with those of the build that was written down.
+
 Before all that, `equations` refuses a book in which an equation lacks its code, test or mark.
 """

@@ -10,6 +10,7 @@ from bookbuild.chapters import BookError, read_pages
 from bookbuild.equations import check
 from bookbuild.execution import execute, lock, prune, say
 from bookbuild.gate import gate
+from bookbuild.values import compare
 
 
 def build(root: Path) -> None:
@@ -33,6 +34,8 @@ def build(root: Path) -> None:
         gate(root, out / "html")
         prune(root)
         marker.unlink()
+    for line in compare(root):
+        say(root, f"out of its tolerance: {line}")
     say(root, f"built {out / 'html'} in {time.monotonic() - started:.0f} s")
 
 
