@@ -202,12 +202,17 @@ def settled(built: Book) -> Book:
     return built
 
 
-@pytest.fixture
-def with_equations(book: Book) -> Book:
-    """Return the tiny book with one equation that is computed and tested, and one definition."""
+def write_equations(book: Book) -> Book:
+    """Give the tiny book an equation that is computed and tested, and one that is a definition."""
     book.page("one", "(place)=\n## Place\n\n", EQUATIONS)
     book.edit("book/index.md", "{glue:}`one.md::value`", "2")
     book.write("code/tiny/sums.py", CODE)
     book.write("tests/test_sums.py", TESTS)
     book.write("book/equations.toml", MARKS)
     return book
+
+
+@pytest.fixture
+def with_equations(book: Book) -> Book:
+    """Return the tiny book with equations, not yet built."""
+    return write_equations(book)

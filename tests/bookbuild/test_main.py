@@ -28,7 +28,7 @@ def test_a_fault_is_said_and_the_status_is_1(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["build", "execute", "gate", "record", "compare"])
+@pytest.mark.parametrize("command", ["build", "execute", "gate", "record"])
 def test_no_book_here_is_one_line(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ):
