@@ -76,6 +76,11 @@ def test_each_fault_is_found(
         assert any(line.startswith(start) for line in found), found
 
 
+def test_a_page_may_be_left_out_of_the_book(with_equations: Book):
+    with_equations.write("book/equations.toml", MARKS + '[three]\ncell = ["eq-three"]\n')
+    assert list(faults(with_equations.root)) == []
+
+
 def test_what_is_missing_is_said(with_equations: Book):
     with_equations.edit("book/equations.toml", '"eq-two"', "")
     with_equations.edit("tests/test_sums.py", '("eq-one")', '("eq-two")')
