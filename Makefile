@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve test test-all train bench style quality clean distclean mutants
+.PHONY: help setup data book serve test test-all train bench style quality clean distclean mutants numbers
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -43,9 +43,12 @@ _build/.data: $(READY) code/onebound/data.py
 
 book: _build/.book ## build the book into _build/html
 
-_build/.book: $(READY) _build/.data $(CODE) $(PAGES) pyproject.toml
+_build/.book: $(READY) _build/.data $(CODE) $(PAGES) $(TESTS) pyproject.toml
 	$(BIN)/python -m bookbuild build
 	@touch $@
+
+numbers: book ## write down the numbers of this build, for other machines to compare with
+	$(BIN)/python -m bookbuild record
 
 serve: book ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -1,4 +1,4 @@
-"""The command line: ``python -m bookbuild {build,execute,gate}``, at the root of the repository."""
+"""The command line, ``python -m bookbuild ...``, at the root of the repository."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from bookbuild.build import build
 from bookbuild.chapters import BookError
 from bookbuild.execution import execute
 from bookbuild.gate import gate
+from bookbuild.values import compare, record
 
 
 def main() -> int:
@@ -18,12 +19,19 @@ def main() -> int:
     commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
     checks = commands.add_parser("gate", help="check a built book")
     checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
+    commands.add_parser("record", help="write down the numbers of this build")
+    commands.add_parser("compare", help="compare the numbers of this build with those written down")
     arguments = parser.parse_args()
     try:
         if arguments.command == "build":
             build(Path.cwd())
         elif arguments.command == "execute":
             execute(Path.cwd())
+        elif arguments.command == "record":
+            record(Path.cwd())
+        elif arguments.command == "compare":
+            if outside := compare(Path.cwd()):
+                raise BookError("\n".join(["out of their tolerance are", *outside]))
         else:
             gate(Path.cwd(), arguments.html)
     except BookError as error:

@@ -7,8 +7,10 @@ from pathlib import Path
 from jupyter_book.sphinx import build_sphinx
 
 from bookbuild.chapters import BookError, read_pages
+from bookbuild.equations import check
 from bookbuild.execution import execute, lock, prune, say
 from bookbuild.gate import gate
+from bookbuild.values import compare
 
 
 def build(root: Path) -> None:
@@ -18,6 +20,7 @@ def build(root: Path) -> None:
     page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written.
     """
     started = time.monotonic()
+    check(root)
     execute(root)
     out, marker = root / "_build", root / "_build/.unfinished"
     with lock(root):
@@ -31,6 +34,8 @@ def build(root: Path) -> None:
         gate(root, out / "html")
         prune(root)
         marker.unlink()
+    for line in compare(root):
+        say(root, f"out of its tolerance: {line}")
     say(root, f"built {out / 'html'} in {time.monotonic() - started:.0f} s")
 
 

@@ -58,13 +58,27 @@ def read_pages(root: Path) -> dict[str, Page]:
     BookError
         If ``_toc.yml`` or ``_config.yml`` is missing or malformed, or names an absent page.
     """
+    names, markdown = page_names(root), markdown_config(root)
+    return {name: read_page(root, name, markdown) for name in names}
+
+
+def page_names(root: Path) -> list[str]:
+    """Return the names of the pages of ``_toc.yml``, in the order of the book.
+
+    Raises
+    ------
+    BookError
+        If ``_toc.yml`` is missing or malformed, or names an absent page.
+    """
     try:
         names = list(parse_toc_yaml(_existing(root, "_toc.yml")))
     except (MalformedError, yaml.YAMLError) as error:
         raise BookError(f"_toc.yml: {' '.join(str(error).split())}") from error
-    markdown = markdown_config(root)
-    pages = [read_page(root, name.removesuffix(".md"), markdown) for name in names]
-    return {page.name: page for page in pages}
+    names = [name.removesuffix(".md") for name in names]
+    for name in names:
+        if not (root / f"book/{name}.md").is_file():
+            raise BookError(f"_toc.yml names {name!r}, but book/{name}.md does not exist")
+    return names
 
 
 def markdown_config(root: Path) -> MdParserConfig:
@@ -83,8 +97,6 @@ def markdown_config(root: Path) -> MdParserConfig:
 def read_page(root: Path, name: str, markdown: MdParserConfig) -> Page:
     """Read one page, with the reader that MyST-NB itself uses."""
     path = root / "book" / f"{name}.md"
-    if not path.is_file():
-        raise BookError(f"_toc.yml names {name!r}, but {path.relative_to(root)} does not exist")
     text = path.read_text(encoding="utf-8")
     try:
         reader = create_nb_reader(str(path), markdown, NbParserConfig(), text)

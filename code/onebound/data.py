@@ -118,7 +118,7 @@ def to_signed(images: Tensor) -> Tensor:
 def binarise(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw each pixel from a Bernoulli distribution with probability level / 255.
 
-    Dynamic binarisation is a new call for each batch.
+    See `[eq-binarisation]`. Dynamic binarisation is a new call for each batch.
 
     Parameters
     ----------

@@ -46,6 +46,8 @@ X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
 def q_xt_x0(schedule: Schedule, x_0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of q(x_t|x_0), all t steps at once (`[eq-q-marginal]`).
 
+    Chapter 7 writes it as `[eq-chain-marginal]`.
+
     Parameters
     ----------
     schedule
@@ -90,7 +92,7 @@ def q_xt_xs(schedule: Schedule, x_s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
 def q_xs_xt_x0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Mean mu_tilde and variance beta_tilde of q(x_s|x_t, x_0), the step back if x_0 were known.
 
-    See `[eq-posterior-mean]` and `[eq-posterior-variance]`.
+    See `[eq-posterior-step]`, with `[eq-posterior-mean]` and `[eq-posterior-variance]`.
 
     Parameters
     ----------
@@ -193,7 +195,8 @@ def stratified_t(n: int, T: int, generator: Generator | None = None, first: int 
 def x_0_from_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     """Solve x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps for x_0 (`[eq-x0-eps]`).
 
-    Where alpha_bar is 0, x_t does not contain x_0, and the result is not finite.
+    For one step it is in `[eq-one-step-targets]`. Where alpha_bar is 0, x_t does not contain x_0,
+    and the result is not finite.
 
     Parameters
     ----------
@@ -218,7 +221,7 @@ def x_0_from_v(schedule: Schedule, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
     """Return sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v; arguments as `x_0_from_eps`.
 
     (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar), and this turns it
-    back (`[eq-rotation]`, `[eq-x0-v]`).
+    back (`[eq-rotation]`, `[eq-x0-v]`; for one step `[eq-one-step-targets]`).
 
     References
     ----------
@@ -365,7 +368,8 @@ def denoising_loss(
     """Return weight_t times the squared error of x_0_hat, summed over pixels.
 
     Every loss in use is one choice of weights, since x_t is known: an error of x_0_hat is an error
-    of eps_hat times a factor, and of v_hat times another (`[eq-errors]`).
+    of eps_hat times a factor, and of v_hat times another (`[eq-errors]`; for one step
+    `[eq-one-step-errors]`).
 
     - `schedule.snr`: the squared error of eps_hat, the simplified loss (Ho et al., equation 14);
     - `schedule.snr + 1`: the squared error of v_hat;
@@ -492,7 +496,8 @@ def kl_coefficients(schedule: Schedule, variance: Tensor) -> tuple[Tensor, Tenso
 
     The divergence is KL(q(x_s|x_t, x_0) || p(x_s|x_t)) in D dimensions, where p has the variance
     given and the mean mu_tilde with x_0_hat in the place of x_0 (`[eq-step-kl-x0]`). For the
-    variance beta_tilde the weight is (SNR_s - SNR_t) / 2 (`[eq-kl-weight]`) and the excess 0.
+    variance beta_tilde the weight is (SNR_s - SNR_t) / 2 (`[eq-kl-weight]`) and the excess 0
+    (`[eq-step-snr]`).
 
     Parameters
     ----------

@@ -49,6 +49,9 @@ def sample_normal(mu: Tensor, logvar: Tensor, generator: Generator | None = None
 def log_prob_normal(x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """Log-density of N(mu, diag(exp(logvar))) at x, nats (`[eq-normal-density]`).
 
+    With one variance for all pixels it is a squared error and a constant
+    (`[eq-normal-likelihood]`).
+
     Parameters
     ----------
     x, mu, logvar

@@ -12,7 +12,10 @@ from onebound.checks import check_positive
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
-    """Log of the average weight, without overflow (`[eq-log-mean-exp-bias]` gives its bias).
+    """Log of the average weight, without overflow.
+
+    The average is `[eq-importance-weights]`, for draws from the prior `[eq-monte-carlo]`. Its log
+    is biased (`[eq-log-mean-exp-bias]`).
 
     Parameters
     ----------

@@ -108,11 +108,12 @@ class Information(NamedTuple):
 def information(
     mu: Tensor, logvar: Tensor, codes: int, generator: Generator | None = None
 ) -> Information:
-    """Split the rate of N images into information and mismatch (`[eq-information-bounds]`).
+    """Split the rate of N images into information and mismatch (`[eq-rate-split]`).
 
     Draws images without repetition and one code for each. `rate - among` averages to the divergence
     of these images' aggregate posterior from the prior. For an endless supply of images like these,
-    `among` is in the mean a lower bound on the information, and `above` an upper one.
+    `among` is in the mean a lower bound on the information, and `above` an upper one
+    (`[eq-information-bounds]`).
 
     Parameters
     ----------

@@ -111,7 +111,8 @@ def log_prob_continuous_bernoulli(y: Tensor, logits: Tensor) -> Tensor:
 def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
     """Log of the integral of exp(l y) over y in [0, 1], for each logit l.
 
-    It is log((exp(l) - 1) / l) (`[eq-continuous-bernoulli-normaliser]`).
+    It is log((exp(l) - 1) / l) (`[eq-continuous-bernoulli-normaliser]`), near l = 0 a series
+    (`[eq-continuous-bernoulli-series]`).
 
     Parameters
     ----------
@@ -294,7 +295,7 @@ def log_prob_discretised_normal(x: Tensor, mean: Tensor, logvar: Tensor) -> Tens
 
     The decoder of a diffusion model. Level k takes the mass of N(mean, exp(logvar)) within 1 / 255
     of x = 2 k / 255 - 1; level 0 also all below, and level 255 all above
-    (`[eq-discretised-normal]`).
+    (`[eq-one-step-decoder]`, `[eq-discretised-normal]`).
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
 """A variational autoencoder without an encoder: one fixed step of noise takes its place.
 
-The latent is x_1 = sqrt(alpha) x_0 + sqrt(1 - alpha) eps, as large as the image
-(`[eq-one-step-encoder]`). The only network is the decoder, a denoiser. It is diffusion with T = 1,
-and `one_step` gives its schedule. The denoiser that no network can beat is here too, for any number
-of steps.
+The latent is x_1 = sqrt(alpha) x_0 + sqrt(1 - alpha) eps, as large as the image. The only network
+is the decoder, a denoiser. It is diffusion with T = 1, and `one_step` gives its schedule. The
+denoiser that no network can beat is here too, for any number of steps.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from onebound.vae import Bound
 
 
 def one_step(alpha: float) -> Schedule:
-    """Return the schedule with T = 1 and alpha_bar_1 = alpha.
+    """Return the schedule with T = 1 and alpha_bar_1 = alpha (`[eq-one-step-encoder]`).
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def posterior_weights(
     """Probability that x_t came from each image, if each was equally likely at first.
 
     The softmax over i of -||x_t - sqrt(alpha_bar) x_i||^2 / (2 (1 - alpha_bar))
-    (`[eq-posterior-weights]`).
+    (`[eq-posterior-weights]`, `[eq-image-posterior]`).
 
     Parameters
     ----------

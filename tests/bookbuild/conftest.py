@@ -69,6 +69,26 @@ PLACE = "(place)=\n## Place\n\n"
 TWO = 'with open("../../ran-two", "a") as ran:\n    ran.write("x")\nprint("two ran")'
 
 
+# A page with two equations, and what computes and tests the first.
+EQUATIONS = "$$\na = b\n$$ (eq-one)\n\n$$\nc = d\n$$ (eq-two)\n"
+CODE = '''"""A module about nothing."""
+
+
+class Sum:
+    def value(self):
+        """Add up (`[eq-one]`)."""
+'''
+TESTS = """import pytest
+
+
+@pytest.mark.equation("eq-one")
+@pytest.mark.parametrize("n", [1])
+def test_it_adds_up(n):
+    assert n == 1
+"""
+MARKS = '[one]\ndefinition = ["eq-two"]\n'
+
+
 def cell(source: str, *options: str) -> str:
     """Return a code cell as an author writes it."""
     return "\n".join(["```{code-cell} ipython3", *options, source.strip("\n"), "```\n\n"])
@@ -180,3 +200,19 @@ def settled(built: Book) -> Book:
     """Return the tiny book, built where it lies, so that Sphinx reads only what changes now."""
     built.build()
     return built
+
+
+def write_equations(book: Book) -> Book:
+    """Give the tiny book an equation that is computed and tested, and one that is a definition."""
+    book.page("one", "(place)=\n## Place\n\n", EQUATIONS)
+    book.edit("book/index.md", "{glue:}`one.md::value`", "2")
+    book.write("code/tiny/sums.py", CODE)
+    book.write("tests/test_sums.py", TESTS)
+    book.write("book/equations.toml", MARKS)
+    return book
+
+
+@pytest.fixture
+def with_equations(book: Book) -> Book:
+    """Return the tiny book with equations, not yet built."""
+    return write_equations(book)

@@ -28,7 +28,7 @@ def test_a_fault_is_said_and_the_status_is_1(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["build", "execute", "gate"])
+@pytest.mark.parametrize("command", ["build", "execute", "gate", "record"])
 def test_no_book_here_is_one_line(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ):
@@ -49,3 +49,15 @@ def test_as_a_module(book: Book):
     (book.root / "_toc.yml").unlink()
     status, _, err = book.run("-m", "bookbuild", "build")
     assert (status, err.count("\n")) == (1, 1)
+
+
+def test_numbers_are_recorded_and_a_wrong_one_is_the_status(
+    built: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    built.write("book/tolerances.toml", "[share]\n")
+    assert run(built, monkeypatch, "record") == 0
+    assert run(built, monkeypatch, "compare") == 0
+    built.edit("book/values.json", "forty-two", "forty")
+    assert run(built, monkeypatch, "compare") == 1
+    err = capsys.readouterr().err
+    assert err == "bookbuild: out of their tolerance are\none: value was forty, is forty-two\n"

@@ -100,6 +100,7 @@ def test_to_signed_spreads_the_levels_over_minus_one_to_one() -> None:
     assert torch.equal((127.5 * (signed + 1)).round(), images.float())
 
 
+@pytest.mark.equation("eq-binarisation")
 @pytest.mark.parametrize("level", [1, 64, 128, 254])
 def test_binarise_is_one_with_probability_level_over_255(level: int) -> None:
     images, p = levels_at(level), level / 255

@@ -67,6 +67,7 @@ def schedule(request):
 # ---- the process that adds noise
 
 
+@pytest.mark.equation("eq-chain-marginal", "eq-q-step", "eq-q-marginal")
 def test_the_product_of_one_step_kernels_is_q_xt_x0(schedule):
     x_0 = normal(1, 3, seed=1)
     mean, variance = x_0, torch.zeros(1, 1).double()
@@ -80,6 +81,9 @@ def test_the_product_of_one_step_kernels_is_q_xt_x0(schedule):
         torch.testing.assert_close(variance, direct_variance, rtol=1e-9, atol=0)
 
 
+@pytest.mark.equation(
+    "eq-bayes-step", "eq-posterior-variance", "eq-posterior-mean", "eq-posterior-step"
+)
 def test_bayes_rule_holds_at_every_point(schedule):
     x_0, x_s, x_t = (normal(T - 1, 3, seed=seed) for seed in (1, 2, 3))
 
@@ -108,6 +112,7 @@ def test_x_t_keeps_unit_variance(schedule):
     torch.testing.assert_close(signal**2 + noise**2, one)
 
 
+@pytest.mark.equation("eq-q-marginal")
 def test_draws_of_x_t_have_the_moments_of_q():
     n, t = 40_000, torch.tensor([500])
     schedule, x_0 = linear_schedule(1000), torch.tensor([[0.8]]).double()
@@ -158,6 +163,7 @@ PARAMETERISATIONS = {
 }
 
 
+@pytest.mark.equation("eq-one-step-targets", "eq-x0-eps", "eq-v", "eq-x0-v")
 @pytest.mark.parametrize("name", PARAMETERISATIONS)
 def test_a_network_that_is_right_gives_x_0(name, schedule):
     target, x_0_from = PARAMETERISATIONS[name]
@@ -167,6 +173,7 @@ def test_a_network_that_is_right_gives_x_0(name, schedule):
     torch.testing.assert_close(denoise(x_t, STEPS), x_0, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.equation("eq-x0-eps", "eq-x0-v")
 @pytest.mark.parametrize(
     ("there", "back"), [(x_0_from_eps, eps_from_x_0), (x_0_from_v, v_from_x_0)]
 )
@@ -179,6 +186,7 @@ def test_round_trips(there, back, schedule):
     )
 
 
+@pytest.mark.equation("eq-v", "eq-rotation")
 def test_eps_and_v_are_one_point_in_two_frames(schedule):
     x_0, eps = normal(T, 3, seed=1), normal(T, 3, seed=2)
     x_t = sample_xt(schedule, x_0, eps, STEPS)
@@ -252,6 +260,7 @@ def test_even_steps():
 # ---- losses
 
 
+@pytest.mark.equation("eq-one-step-errors", "eq-errors")
 def test_weights_turn_the_error_of_x_0_into_those_of_eps_and_v(schedule):
     x_0, eps = digits(T, seed=1), normal(T, 1, 28, 28, seed=2)
     x_t = sample_xt(schedule, x_0, eps, STEPS)
@@ -286,6 +295,7 @@ def test_the_simplified_loss_is_zero_for_the_truth_and_its_gradient_reaches_the_
 # ---- the bound, term by term
 
 
+@pytest.mark.equation("eq-kl-weight", "eq-step-snr", "eq-step-three")
 def test_the_divergence_of_a_step_is_half_the_snr_difference_times_the_squared_error(schedule):
     x_0, eps = normal(T - 1, 3, seed=1), normal(T - 1, 3, seed=2)
     x_t = sample_xt(schedule, x_0, eps, LATER)
@@ -300,11 +310,14 @@ def test_the_divergence_of_a_step_is_half_the_snr_difference_times_the_squared_e
     eps_hat = eps_from_x_0(schedule, x_t, x_0_hat, LATER)
     log_ratio = schedule.log_snr[LATER - 1] - schedule.log_snr[LATER]
     by_eps = 0.5 * torch.expm1(log_ratio) * ((eps - eps_hat) ** 2).sum(1)
+    v, v_hat = (v_from_x_0(schedule, x_t, image, LATER) for image in (x_0, x_0_hat))
+    by_v = 0.5 * (snr_s - snr_t) / (snr_t + 1) * ((v - v_hat) ** 2).sum(1)
     ours = kl_step(schedule, guess, x_0, eps, LATER, reverse_variance(schedule))
-    for other in (direct, by_x_0, by_eps):
+    for other in (direct, by_x_0, by_eps, by_v):
         torch.testing.assert_close(ours, other, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.equation("eq-reverse-mean", "eq-step-kl", "eq-step-kl-x0")
 @pytest.mark.parametrize("factor", [0.3, 1.0, 2.5])
 def test_the_divergence_for_any_variance_is_that_of_two_gaussians(factor, schedule):
     variance = factor * (schedule.beta + 0.5 * schedule.beta_tilde)
@@ -338,6 +351,7 @@ def test_the_first_weight_is_that_of_a_normal_decoder(schedule):
     assert (excess[2:] == 0).all()
 
 
+@pytest.mark.equation("eq-prior-term")
 def test_the_prior_term_is_the_divergence_of_q_from_the_prior(schedule):
     x_0 = normal(4, 3, seed=1)
     mean, variance = q_xt_x0(schedule, x_0, torch.full((4,), T))
@@ -366,6 +380,7 @@ def four_images():
     return schedule, optimal_denoiser(schedule, images), images, variance
 
 
+@pytest.mark.equation("eq-diffusion-bound")
 def test_the_bound_of_the_best_denoiser_is_the_entropy_of_the_images(four_images):
     schedule, denoise, images, variance = four_images
     x_0 = images.repeat(20, 1, 1, 1)
@@ -403,6 +418,7 @@ def test_the_estimate_has_the_mean_of_the_bound():
     assert ((full.kl_steps.mean(0) - estimate.kl_steps.mean(0)).abs() <= 4 * stderr).all()
 
 
+@pytest.mark.equation("eq-diffusion-bound")
 def test_the_groups_add_up():
     terms = Bound(torch.tensor([-1.0]), torch.tensor([[0.0, 0.0, 2.0, 3.0]]), torch.tensor([0.5]))
     assert terms.elbo.item() == -6.5

@@ -22,6 +22,7 @@ def gaussian():
     return mu, logvar
 
 
+@pytest.mark.equation("eq-normal-density")
 def test_log_density_agrees_with_torch(gaussian):
     mu, logvar = gaussian
     x = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -41,6 +42,7 @@ def test_a_draw_is_the_mean_and_sigma_times_the_noise(gaussian):
     torch.testing.assert_close(z, mu + logvar.exp().sqrt() * eps)
 
 
+@pytest.mark.equation("eq-kl-standard")
 def test_kl_agrees_with_torch(gaussian):
     mu, logvar = gaussian
     q = td.Normal(mu, torch.exp(logvar / 2))
@@ -48,6 +50,7 @@ def test_kl_agrees_with_torch(gaussian):
     torch.testing.assert_close(kl_normal_standard(mu, logvar), expected)
 
 
+@pytest.mark.equation("eq-kl-standard")
 def test_kl_is_the_mean_log_ratio_under_q(gaussian):
     mu, logvar = (p[:1].expand(100_000, -1) for p in gaussian)
     z = sample_normal(mu, logvar, torch.Generator().manual_seed(3))
@@ -74,6 +77,7 @@ def test_gradients(function, gaussian):
     assert torch.autograd.gradcheck(function, inputs)
 
 
+@pytest.mark.equation("eq-reparameterisation")
 def test_samples_have_the_moments_asked_for():
     n = 200_000
     mu, logvar = torch.tensor([[-1.0, 2.0]]), torch.tensor([[-2.0, 1.0]])
@@ -85,6 +89,7 @@ def test_samples_have_the_moments_asked_for():
     assert abs(correlation) < 4 / n**0.5
 
 
+@pytest.mark.equation("eq-reparameterisation")
 def test_the_sample_carries_the_gradient_of_mu_plus_sigma_eps(gaussian):
     mu, logvar = (p.requires_grad_() for p in gaussian)
     z = sample_normal(mu, logvar, torch.Generator().manual_seed(5))
@@ -108,12 +113,14 @@ def pair():
     return [torch.randn(4, 5, dtype=torch.float64, generator=g) for _ in range(4)]
 
 
+@pytest.mark.equation("eq-kl-normal")
 def test_kl_of_two_gaussians_agrees_with_torch(pair):
     mu_q, logvar_q, mu_p, logvar_p = pair
     q, p = td.Normal(mu_q, torch.exp(logvar_q / 2)), td.Normal(mu_p, torch.exp(logvar_p / 2))
     torch.testing.assert_close(kl_normal(*pair), td.kl_divergence(q, p).sum(1))
 
 
+@pytest.mark.equation("eq-kl-normal")
 def test_kl_to_the_standard_normal_is_a_special_case(pair):
     mu, logvar, *_ = pair
     zero = torch.zeros_like(mu)

@@ -26,6 +26,7 @@ def data():
     return GaussianData(normal(3, seed=2), root @ root.T)
 
 
+@pytest.mark.equation("eq-gaussian-denoiser")
 def test_the_denoiser_is_the_mean_of_x_0_given_x_t(data):
     schedule = cosine_schedule(20)
     denoise = data.denoiser(schedule)
@@ -56,6 +57,7 @@ def test_the_marginal_of_x_t(data):
     torch.testing.assert_close(clean.covariance_matrix, data.covariance)
 
 
+@pytest.mark.equation("eq-gaussian-error")
 def test_the_squared_error_is_that_of_draws_and_its_mean_the_posterior_variance(data):
     n, schedule = 50_000, cosine_schedule(6)
     x_0 = normal(1, 3, seed=6)
@@ -74,6 +76,7 @@ def test_the_squared_error_is_that_of_draws_and_its_mean_the_posterior_variance(
     torch.testing.assert_close(data.squared_error(schedule, typical[None])[0, 1:], posterior)
 
 
+@pytest.mark.equation("eq-diffusion-bound")
 @pytest.mark.parametrize("variance", [reverse_variance, lambda schedule: schedule.beta])
 @pytest.mark.parametrize("function", [bound, bound_estimate])
 def test_the_sampled_bound_has_the_mean_that_is_computed(data, function, variance):
@@ -97,6 +100,7 @@ def test_the_sampled_bound_has_the_mean_that_is_computed(data, function, varianc
         assert ((draws.mean(0) - mean).abs() <= 4 * stderr + 1e-12).all()
 
 
+@pytest.mark.equation("eq-hierarchy-gap", "eq-gaussian-reverse")
 @pytest.mark.parametrize("T", [1, 2, 7])
 def test_with_the_variance_of_the_exact_step_the_bound_is_tight_at_any_depth(T):
     # Isotropic data of unit variance and mean 0: q(x_T) is the prior, and q(x_s|x_t) is normal with
@@ -116,6 +120,7 @@ def test_with_the_variance_of_the_exact_step_the_bound_is_tight_at_any_depth(T):
         assert best > other + 0.1
 
 
+@pytest.mark.equation("eq-gap-rate-tilde")
 def test_the_gap_closes_in_proportion_to_the_depth(data):
     # At the point whose squares are the variances the bound is its mean over the data, and so is
     # log p. What is left is a sum over steps less its integral: of first order in 1 / T.
@@ -138,6 +143,46 @@ def test_the_gap_closes_in_proportion_to_the_depth(data):
     h = (13.3 + 25) / 1599
     expected = h / 4 * (torch.log1p(variances * math.exp(13.3)) - 1).sum().item()
     assert gaps[-1].item() == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.equation("eq-gaussian-reverse", "eq-gaussian-gap")
+@pytest.mark.parametrize("T", [1, 2, 7])
+@pytest.mark.parametrize("choose", [reverse_variance, lambda schedule: 0.7 * schedule.beta])
+def test_the_gap_is_what_the_steps_pay_for_a_wrong_variance(data, T, choose):
+    # The other grouping of the bound: the model's step against the exact one, no decoder apart.
+    schedule = Schedule(torch.linspace(1, 0.05, T + 1, dtype=torch.float64))
+    variance = choose(schedule)
+    variances, columns = data.axes
+    aside = columns @ variances.sqrt()
+    typical = torch.stack([data.mean + aside, data.mean - aside])
+    log_p = data.marginal(torch.tensor(1.0).double()).log_prob(typical).mean()
+    gap = log_p - data.bound(schedule, variance, typical).elbo.mean()
+    spread = schedule.alpha_bar[:, None] * variances + 1 - schedule.alpha_bar[:, None]  # of x_t
+    exact = spread[:-1] / spread[1:] * schedule.beta[1:, None]
+    r = exact / variance[1:, None]
+    x_T = data.marginal(schedule.alpha_bar[T])
+    prior = td.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
+    steps = 0.5 * (r - 1 - r.log()).sum()
+    torch.testing.assert_close(gap, td.kl_divergence(x_T, prior) + steps, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.equation("eq-optimal-variance")
+def test_the_best_variance_is_that_of_the_step_back_and_of_the_guess(data):
+    # The mean of a step's divergence over the data, as a function of its variance.
+    schedule = cosine_schedule(6)
+    variances, columns = data.axes
+    typical = (data.mean + columns @ variances.sqrt())[None]
+    error = data.squared_error(schedule, typical)[0, 2:]
+    c = (schedule.alpha_bar_s.sqrt() * schedule.beta / (1 - schedule.alpha_bar))[2:]
+    best = schedule.beta_tilde[2:] + c**2 * error / 3
+
+    def divergence(variance):
+        chosen = torch.cat([schedule.beta[:2], variance])
+        return data.bound(schedule, chosen, typical).kl_steps[0, 2:]
+
+    torch.testing.assert_close(divergence(best), 1.5 * (best / schedule.beta_tilde[2:]).log())
+    for factor in (0.95, 1.05):
+        assert (divergence(factor * best) > divergence(best) + 1e-4).all()
 
 
 def test_a_bound_stays_a_bound_for_other_schedules_and_variances(data):

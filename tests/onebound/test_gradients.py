@@ -28,6 +28,7 @@ def exact():
     return torch.cat(torch.autograd.grad(value, (mu, logvar)), dim=1)[0]
 
 
+@pytest.mark.equation("eq-score-function")
 @pytest.mark.parametrize("baseline", [0.0, -6.0, 40.0])
 def test_the_score_function_estimate_is_unbiased_for_any_baseline(exact, baseline):
     draws = score_function_gradient(log_likelihood, MU, LOGVAR, noise(200_000), baseline)
@@ -37,6 +38,7 @@ def test_the_score_function_estimate_is_unbiased_for_any_baseline(exact, baselin
         assert abs(sampled.mean - truth) < 4 * sampled.stderr
 
 
+@pytest.mark.equation("eq-reparameterisation")
 def test_the_reparameterisation_estimate_is_unbiased(exact):
     draws = reparameterisation_gradient(log_likelihood, MU, LOGVAR, noise(200_000))
     for values, truth in zip(draws.T, exact.tolist(), strict=True):
@@ -45,6 +47,7 @@ def test_the_reparameterisation_estimate_is_unbiased(exact):
         assert abs(sampled.mean - truth) < 4 * sampled.stderr
 
 
+@pytest.mark.equation("eq-score-function", "eq-reparameterisation")
 def test_both_by_hand_for_a_linear_function():
     # f(z) = a.z; sigma = 2: z = mu + 2 eps, d/dmu = a, d/dlogvar = a * 2 eps / 2.
     a, eps = torch.tensor([3.0, -1.0]), torch.tensor([[0.5, 1.0], [-1.0, 2.0]])

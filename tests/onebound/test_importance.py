@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from onebound import toy
 from onebound.importance import (
     effective_sample_size,
     log_mean_exp,
@@ -11,6 +12,17 @@ from onebound.importance import (
 )
 
 
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def identity_model(d, sigma):
+    """f(z) = z, of which everything is known, and an observation."""
+    x = torch.tensor([1.2, -0.3, 0.5], dtype=torch.float64)[:d]
+    return toy.LinearGaussian(sigma, torch.eye(d).double(), torch.zeros(d).double()), x
+
+
+@pytest.mark.equation("eq-relative-variance", "eq-effective-sample-size")
 def test_three_weights_by_hand():
     log_w = torch.tensor([1.0, 2.0, 6.0]).log()
     assert log_mean_exp(log_w).item() == pytest.approx(math.log(3))
@@ -33,12 +45,45 @@ def test_the_last_axis_holds_the_draws():
         torch.testing.assert_close(function(log_w), rows.reshape(4, 5))
 
 
+@pytest.mark.equation("eq-effective-sample-size")
 def test_effective_sample_size_counts_equal_weights():
     log_w = torch.full((10,), -torch.inf)
     log_w[:4] = 3.0
     assert effective_sample_size(log_w).item() == pytest.approx(4)
 
 
+@pytest.mark.equation("eq-monte-carlo", "eq-relative-variance", "eq-curse")
+def test_likelihoods_of_prior_draws_average_to_p_with_a_variance_that_grows_with_dimensions():
+    d, sigma, n = 3, 0.6, 200_000
+    model, x = identity_model(d, sigma)
+    log_w = model.log_likelihood(x, torch.randn(n, d, dtype=torch.float64, generator=seeded(5)))
+    factor = (1 + sigma**2) / (sigma * (2 + sigma**2) ** 0.5)
+    factors = factor * torch.exp(x**2 / ((1 + sigma**2) * (2 + sigma**2)))
+    rho2 = factors.prod().item() - 1
+    stderr = (rho2 / n) ** 0.5
+    assert stderr < 0.01
+    log_p = model.marginal().log_prob(x).item()
+    assert log_mean_exp(log_w).item() == pytest.approx(log_p, abs=4 * stderr)
+    assert relative_variance(log_w).item() == pytest.approx(rho2, rel=0.05)
+
+
+@pytest.mark.equation("eq-importance-weights", "eq-proposal-variance")
+def test_weights_of_any_proposal_average_to_p_and_vary_as_their_integral_says():
+    d, n = 2, 200_000
+    model, x = identity_model(d, sigma=0.6)
+    posterior, q = model.posterior(x), torch.distributions.Normal(0.4, 0.8)
+    square = toy.log_integral(lambda z: 2 * posterior.log_prob(z) - q.log_prob(z).sum(1), 129, d)
+    rho2 = math.expm1(square.item())
+    z = 0.4 + 0.8 * torch.randn(n, d, dtype=torch.float64, generator=seeded(6))
+    log_w = model.log_joint(x, z) - q.log_prob(z).sum(1)
+    stderr = (rho2 / n) ** 0.5
+    assert stderr < 0.01
+    log_p = model.marginal().log_prob(x).item()
+    assert log_mean_exp(log_w).item() == pytest.approx(log_p, abs=4 * stderr)
+    assert relative_variance(log_w).item() == pytest.approx(rho2, rel=0.05)
+
+
+@pytest.mark.equation("eq-log-mean-exp-bias")
 def test_the_log_of_the_average_has_the_bias_and_the_error_of_the_delta_method():
     # Log-normal weights: E[w] = 1 and relative variance exp(s^2) - 1, known exactly.
     s, k, runs = 0.5, 50, 100_000
@@ -51,6 +96,7 @@ def test_the_log_of_the_average_has_the_bias_and_the_error_of_the_delta_method()
     assert log_mean.std().item() == pytest.approx((rho2 / k) ** 0.5, rel=0.02)
 
 
+@pytest.mark.equation("eq-groups")
 def test_groups_by_hand():
     log_w = torch.tensor([[1.0, 3.0, 2.0, 6.0, 50.0]], dtype=torch.float64).log()
     pairs = log_mean_exp_of_groups(log_w, 2).item()
@@ -59,12 +105,14 @@ def test_groups_by_hand():
     assert log_mean_exp_of_groups(log_w, 5).item() == pytest.approx(log_mean_exp(log_w).item())
 
 
+@pytest.mark.equation("eq-iwae-monotone")
 def test_groups_of_groups_never_fall():
     log_w = 3 * torch.randn(50, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     bounds = torch.stack([log_mean_exp_of_groups(log_w, k) for k in (1, 2, 8, 64)])
     assert (bounds.diff(dim=0) > 0).all()
 
 
+@pytest.mark.equation("eq-groups")
 def test_groups_have_the_mean_of_a_single_group():
     # Weights 1 and 3 with equal chance, in pairs: log of 1, 2, 2 or 3.
     draws = torch.randint(2, (4000, 10), generator=torch.Generator().manual_seed(4))

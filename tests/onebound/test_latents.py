@@ -18,11 +18,13 @@ def normal(*shape, seed):
     return torch.randn(*shape, dtype=torch.float64, generator=seeded(seed))
 
 
+@pytest.mark.equation("eq-activity")
 def test_activity_by_hand():
     mu = torch.tensor([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]])
     torch.testing.assert_close(activity(mu), torch.tensor([7.0, 0.0]))  # (4 + 1 + 9) / 2
 
 
+@pytest.mark.equation("eq-kl-standard")
 def test_the_units_add_up_to_the_rate():
     mu, logvar = normal(6, 4, seed=1), normal(6, 4, seed=2)
     units = kl_per_unit(mu, logvar)
@@ -30,6 +32,7 @@ def test_the_units_add_up_to_the_rate():
     torch.testing.assert_close(units[2], kl_normal_standard(mu[:, 2:3], logvar[:, 2:3]).mean())
 
 
+@pytest.mark.equation("eq-aggregate-posterior")
 def test_components_one_by_one():
     z, mu, logvar = normal(3, 4, seed=3), normal(5, 4, seed=4), normal(5, 4, seed=5)
     expected = torch.stack(
@@ -50,6 +53,7 @@ def test_components_keep_their_digits_where_posteriors_are_narrow():
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-2)
 
 
+@pytest.mark.equation("eq-aggregate-posterior", "eq-rate-split")
 def test_rate_less_information_is_the_divergence_of_the_mixture():
     # Five posteriors in one dimension: the mixture and its divergence from the prior, on a grid.
     mu, logvar = normal(5, 1, seed=7), normal(5, 1, seed=8) - 1
@@ -64,6 +68,7 @@ def test_rate_less_information_is_the_divergence_of_the_mixture():
     assert found.mean == pytest.approx(divergence.item(), abs=4 * found.stderr)
 
 
+@pytest.mark.equation("eq-information-bounds")
 @pytest.mark.parametrize("noise", [0.2, 1.0])
 def test_the_information_lies_between_its_bounds(noise):
     # x ~ N(0, 1) and z = x + noise: I(x; z) = log(1 + 1 / noise^2) / 2.

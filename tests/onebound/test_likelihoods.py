@@ -46,12 +46,14 @@ def grey():
     return torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
 
+@pytest.mark.equation("eq-bernoulli")
 def test_bernoulli_agrees_with_torch(logits, grey):
     x = grey.round()
     expected = td.Bernoulli(logits=logits).log_prob(x).flatten(1).sum(1)
     torch.testing.assert_close(log_prob_bernoulli(x, logits), expected)
 
 
+@pytest.mark.equation("eq-bernoulli")
 def test_bernoulli_probabilities_sum_to_one():
     # All but two pixels are certain, so four images carry all the probability.
     logits = torch.full((1, 1, 28, 28), -60.0, dtype=torch.float64)
@@ -84,6 +86,7 @@ def test_the_gradient_in_the_logits_is_x_minus_pi(logits, grey):
     torch.testing.assert_close(gradient, x - torch.sigmoid(logits))
 
 
+@pytest.mark.equation("eq-grey-cross-entropy")
 def test_grey_cross_entropy_is_the_mean_over_binarised_images(logits, grey):
     n = 20_000
     x, same = (t[:1].expand(n, -1, -1, -1) for t in (grey, logits))
@@ -134,6 +137,9 @@ def quadrature():
     return (edges[:-1, None] + half * (nodes + 1)).flatten(), (half * weights).flatten()
 
 
+@pytest.mark.equation(
+    "eq-continuous-bernoulli", "eq-continuous-bernoulli-normaliser", "eq-continuous-bernoulli-mean"
+)
 @pytest.mark.parametrize("logit", LOGITS)
 def test_continuous_bernoulli_integrates_to_one_and_has_the_mean_it_says(logit):
     points, weights = quadrature()
@@ -148,11 +154,13 @@ def test_continuous_bernoulli_integrates_to_one_and_has_the_mean_it_says(logit):
     assert (weights * density * points).sum().item() == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.equation("eq-continuous-bernoulli")
 def test_continuous_bernoulli_agrees_with_torch(logits, grey):
     expected = td.ContinuousBernoulli(logits=logits).log_prob(grey).flatten(1).sum(1)
     torch.testing.assert_close(log_prob_continuous_bernoulli(grey, logits), expected)
 
 
+@pytest.mark.equation("eq-continuous-bernoulli-normaliser")
 def test_the_normaliser_is_that_of_the_paper():
     # C(lambda) = 2 artanh(1 - 2 lambda) / (1 - 2 lambda) multiplies the Bernoulli formula.
     rate = number([0.01, 0.3, 0.49, 0.8, 0.999])
@@ -162,6 +170,7 @@ def test_the_normaliser_is_that_of_the_paper():
     torch.testing.assert_close(ours, log_c, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.equation("eq-continuous-bernoulli-series")
 def test_the_series_meets_the_closed_form():
     edge = number([-0.1, 0.1])
     inside, outside = edge * (1 - 1e-12), edge * (1 + 1e-12)
@@ -169,6 +178,7 @@ def test_the_series_meets_the_closed_form():
         torch.testing.assert_close(function(inside), function(outside), rtol=0, atol=2e-13)
 
 
+@pytest.mark.equation("eq-continuous-bernoulli-mean")
 def test_the_mean_is_the_derivative_of_the_log_normaliser():
     for dtype, atol in ((torch.float64, 1e-13), (torch.float32, 1e-6)):
         logits = torch.tensor(LOGITS, dtype=dtype, requires_grad=True)
@@ -177,6 +187,7 @@ def test_the_mean_is_the_derivative_of_the_log_normaliser():
         torch.testing.assert_close(slope, continuous_bernoulli_mean(logits), rtol=0, atol=atol)
 
 
+@pytest.mark.equation("eq-continuous-bernoulli-sample")
 def test_continuous_bernoulli_draws_have_its_first_two_moments():
     n = 40_000
     points, weights = quadrature()
@@ -195,6 +206,7 @@ def test_continuous_bernoulli_draws_have_its_first_two_moments():
 # Levels and densities on them.
 
 
+@pytest.mark.equation("eq-dequantisation")
 def test_dequantised_levels_fill_their_bins_evenly():
     k = torch.arange(256, dtype=torch.uint8).repeat(400, 1)
     u = 256 * dequantise(k, seeded(1)).double() - k
@@ -216,6 +228,7 @@ def logistic_log_density(y, mean, log_scale):
     return td.TransformedDistribution(base, logistic).log_prob(y)
 
 
+@pytest.mark.equation("eq-dequantisation")
 @pytest.mark.parametrize(("k", "mean", "log_scale"), [(1, 0.3, -2.0), (200, 0.6, -3.0)])
 def test_the_dequantised_density_averages_to_the_probability_of_the_level(k, mean, log_scale):
     nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(20))
@@ -226,6 +239,7 @@ def test_the_dequantised_density_averages_to_the_probability_of_the_level(k, mea
     assert (weights / 2 * bound).sum().item() < exact  # Jensen
 
 
+@pytest.mark.equation("eq-dequantisation")
 def test_the_change_of_variables_counts_every_pixel():
     assert density_to_levels(number([5.0])).item() == pytest.approx(5 - 784 * 8 * math.log(2))
 
@@ -233,6 +247,7 @@ def test_the_change_of_variables_counts_every_pixel():
 # Discretised logistic.
 
 
+@pytest.mark.equation("eq-discretised-logistic")
 @pytest.mark.parametrize("mean", [-50.0, -0.2, 0.0, 0.31, 1.0, 7.0])
 @pytest.mark.parametrize("log_scale", [-12.0, -5.0, -1.0, 4.0])
 def test_discretised_logistic_sums_to_one(mean, log_scale):
@@ -241,6 +256,7 @@ def test_discretised_logistic_sums_to_one(mean, log_scale):
     assert logits.exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.equation("eq-discretised-logistic", "eq-logistic-product")
 def test_discretised_logistic_integrates_each_bin():
     mean, scale = 0.4, 0.15
     edges = torch.arange(1, 256, dtype=torch.float64) / 256
@@ -271,6 +287,7 @@ def test_one_scale_for_all_and_one_a_pixel():
     )
 
 
+@pytest.mark.equation("eq-logistic-product")
 def test_discretised_logistic_far_in_the_tails():
     # In float32 sigmoid(high) - sigmoid(low) is 0 here. To first order it is exp(high) - exp(low).
     x = torch.full((1, 1, 28, 28), 100 / 255)
@@ -298,12 +315,14 @@ def one_pixel(mean, logvar):
     return log_prob_discretised_normal(x, means, logvars).exp()
 
 
+@pytest.mark.equation("eq-discretised-normal")
 @pytest.mark.parametrize("mean", [-20.0, -1.0, -0.3, 0.0, 0.31, 1.0, 1.5])
 @pytest.mark.parametrize("logvar", [-16.0, -9.2, -4.0, 0.0, 6.0])
 def test_discretised_normal_sums_to_one(mean, logvar):
     assert one_pixel(number(mean), number(logvar)).sum().item() == pytest.approx(1, abs=1e-10)
 
 
+@pytest.mark.equation("eq-one-step-decoder", "eq-discretised-normal")
 @pytest.mark.parametrize(("mean", "sigma"), [(0.2, 0.01), (-0.9, 0.3), (1.2, 0.5)])
 def test_discretised_normal_integrates_each_bin(mean, sigma):
     edges = (2 * torch.arange(1, 256, dtype=torch.float64) - 1) / 255 - 1
@@ -347,6 +366,7 @@ def level_logits():
     return torch.randn(2, 256, 28, 28, dtype=torch.float64, generator=seeded(5))
 
 
+@pytest.mark.equation("eq-categorical")
 def test_categorical_agrees_with_torch(level_logits, grey):
     x = (255 * grey[:2]).round() / 255
     expected = td.Categorical(logits=level_logits.permute(0, 2, 3, 1))
@@ -354,6 +374,7 @@ def test_categorical_agrees_with_torch(level_logits, grey):
     torch.testing.assert_close(log_prob_categorical(x, level_logits), expected)
 
 
+@pytest.mark.equation("eq-categorical")
 def test_categorical_sums_to_one_over_the_levels_of_a_pixel():
     logits = torch.zeros(256, 256, 28, 28)
     logits[:, 0] = 100.0  # certain of level 0, but for one pixel
@@ -363,6 +384,7 @@ def test_categorical_sums_to_one_over_the_levels_of_a_pixel():
     assert log_prob_categorical(x, logits).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.equation("eq-categorical")
 def test_level_draws_and_means_follow_the_logits():
     n = 60_000
     logits = torch.full((1, 256, 1, 2), -torch.inf, dtype=torch.float64)
@@ -451,6 +473,7 @@ def test_gradients_of_the_discretised_normal():
         assert gradcheck(of_few_pixels, [z, number(logvar).requires_grad_()])
 
 
+@pytest.mark.equation("eq-normal-likelihood")
 def test_summed_squared_error_is_a_gaussian_with_variance_one_half(grey, logits):
     squares = ((grey - logits) ** 2).flatten(1).sum(1)
     gaussian = log_prob_normal(grey, logits, number(0.5).log())

@@ -16,6 +16,7 @@ from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.vae import VAE
 
 
+@pytest.mark.equation("eq-standard-error")
 def test_estimate_of_three_numbers():
     mean, stderr = estimate(torch.tensor([1.0, 2.0, 6.0]))
     assert mean == pytest.approx(3)
@@ -26,6 +27,7 @@ def test_two_numbers_are_enough_for_an_estimate():
     assert estimate(torch.tensor([1.0, 3.0])) == Estimate(2.0, 1.0)
 
 
+@pytest.mark.equation("eq-standard-error")
 def test_estimate_covers_the_truth_as_often_as_it_says():
     draws = torch.randn(2000, 50, generator=torch.Generator().manual_seed(1))
     inside = sum(abs(e.mean) < e.stderr for e in map(estimate, draws)) / 2000
@@ -63,6 +65,7 @@ def test_evaluation_keeps_no_graph(vae, binary):
     assert not importance_weighted_bound(vae, binary, 2).requires_grad
 
 
+@pytest.mark.equation("eq-bits-per-dim")
 def test_bits_per_dim_of_uniform_levels_is_eight():
     nats = 784 * torch.tensor([1 / 256, 1 / 2], dtype=torch.float64).log()
     torch.testing.assert_close(bits_per_dim(nats), torch.tensor([8.0, 1.0], dtype=torch.float64))
@@ -78,6 +81,7 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.equation("eq-two-level")
 def test_two_levels_agree_with_all_dear_ones_and_need_few():
     cheap = 5 * torch.randn(20_000, generator=seeded(1), dtype=torch.float64)
     dear = cheap + 1 + 0.1 * torch.randn(20_000, generator=seeded(2), dtype=torch.float64)
@@ -106,6 +110,7 @@ def binary():
     return torch.rand(5, 1, 28, 28, dtype=torch.float64, generator=seeded(4)).round()
 
 
+@pytest.mark.equation("eq-iwae")
 def test_the_weighted_bound_is_the_log_of_the_mean_weight(vae, binary):
     bound = importance_weighted_bound(vae, binary, 40, seeded(5), at_once=5 * 40)
     expected = log_mean_exp(vae.log_weights(binary, 40, seeded(5)))
@@ -127,6 +132,7 @@ def test_in_parts_every_draw_counts_once(vae, binary, at_once, monkeypatch):
     assert max(images * k for images, k in counted) <= at_once
 
 
+@pytest.mark.equation("eq-iwae-monotone")
 def test_the_weighted_bound_grows_with_k(vae, binary):
     many = binary[:1].expand(2000, 1, 28, 28)
     means = [estimate(importance_weighted_bound(vae, many, k, seeded(k))) for k in (1, 4, 16)]

@@ -26,6 +26,7 @@ def images():
     return 2 * levels.double() / 255 - 1
 
 
+@pytest.mark.equation("eq-one-step-elbo")
 def test_it_is_diffusion_with_one_step(images):
     alpha, logvar = 0.7, torch.tensor(-3.0).double()
     network = denoiser(one_step(alpha), lambda x_t, t: torch.tanh(x_t) * t[0], x_0_from_eps)
@@ -37,6 +38,7 @@ def test_it_is_diffusion_with_one_step(images):
     torch.testing.assert_close(ours.elbo, theirs.elbo)
 
 
+@pytest.mark.equation("eq-one-step-encoder", "eq-one-step-kl")
 def test_the_divergence_is_that_of_q_from_the_prior(images):
     alpha = 0.3
     kl = bound(lambda x, t: x, images, alpha, torch.zeros(()).double()).kl
@@ -45,6 +47,7 @@ def test_the_divergence_is_that_of_q_from_the_prior(images):
     torch.testing.assert_close(kl, expected)
 
 
+@pytest.mark.equation("eq-one-step-elbo")
 def test_the_bound_is_log_p_if_the_decoder_is_the_exact_posterior():
     # For data N(0, I) so are q(x_1) and the prior, and p(x_0|x_1) has the variance 1 - alpha.
     n, alpha = 40_000, 0.6
@@ -83,6 +86,7 @@ def by_brute_force(schedule, images, x_t, t):
     return torch.stack(out)
 
 
+@pytest.mark.equation("eq-posterior-weights", "eq-optimal-denoiser", "eq-image-posterior")
 @pytest.mark.parametrize("chunk", [1, 2, 7, 100])
 def test_the_best_denoiser_agrees_with_brute_force(chunk):
     schedule, t = linear_schedule(30, 0.01, 0.3), torch.tensor([1, 5, 12, 30])
@@ -96,6 +100,7 @@ def test_the_best_denoiser_agrees_with_brute_force(chunk):
     torch.testing.assert_close((weights @ images.flatten(1)).reshape(4, 1, 2, 2), ours)
 
 
+@pytest.mark.equation("eq-conditional-mean")
 def test_it_minimises_the_squared_error():
     # The error of the best guess is orthogonal to every function of x_t.
     n, schedule, t = 200_000, one_step(0.5), torch.ones(1).long()

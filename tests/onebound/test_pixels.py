@@ -26,6 +26,7 @@ def images_of(*levels):
     return images
 
 
+@pytest.mark.equation("eq-pixel-denoiser")
 @pytest.mark.parametrize("make", SCHEDULES)
 def test_the_denoiser_is_the_optimal_one_of_the_same_images(make):
     schedule, levels = make(40), (0, 0, 90, 255)
@@ -40,6 +41,7 @@ def test_the_denoiser_is_the_optimal_one_of_the_same_images(make):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.equation("eq-pixel-histogram")
 def test_log_prob_adds_the_pixels_up():
     levels = (0, 0, 90, 255)
     found = narrow(*levels).log_prob(images_of(0, 90, 255))
@@ -47,6 +49,7 @@ def test_log_prob_adds_the_pixels_up():
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.equation("eq-pixel-histogram")
 def test_counting():
     images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     images[0, 0, 0, 1] = 200

@@ -10,6 +10,7 @@ def images():
     return torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.equation("eq-sharpness", "eq-sharpness-spectrum")
 def test_sharpness_of_a_wave_is_its_squared_frequency_on_the_grid():
     row = torch.arange(28, dtype=torch.float64)[:, None]
     for cycles in (1, 3, 14):
@@ -19,6 +20,7 @@ def test_sharpness_of_a_wave_is_its_squared_frequency_on_the_grid():
         assert sharpness(wave.mT).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.mark.equation("eq-sharpness")
 def test_sharpness_of_one_white_pixel_by_hand():
     x = torch.zeros(1, 1, 28, 28)
     x[0, 0, 0, 0] = 1  # four differences of 1; variance times 784 is 1 - 1/784

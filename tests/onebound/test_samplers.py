@@ -61,6 +61,7 @@ def test_a_sampler_takes_T_steps_and_adds_no_noise_at_the_last(sampler, make, st
     assert step.x_s.dtype == torch.float32
 
 
+@pytest.mark.equation("eq-ancestral", "eq-affine-recursion")
 @pytest.mark.parametrize("upper", [False, True])
 def test_ancestral_samples_have_the_moments_of_the_affine_recursion(data, upper):
     n, schedule = 100_000, cosine_schedule(6)

@@ -40,6 +40,7 @@ def test_every_schedule_at_every_length(make, T):
     assert (schedule.beta_tilde[1:] <= schedule.beta[1:]).all()
 
 
+@pytest.mark.equation("eq-q-step", "eq-alpha-bar", "eq-snr", "eq-posterior-variance")
 @pytest.mark.parametrize("make", SCHEDULES)
 def test_what_is_derived_obeys_its_definition(make):
     schedule = make(100)
@@ -53,6 +54,7 @@ def test_what_is_derived_obeys_its_definition(make):
     torch.testing.assert_close(schedule.beta_tilde[2:], 1 / (s_given_0 + t_given_s))
 
 
+@pytest.mark.equation("eq-alpha-bar", "eq-linear-schedule")
 def test_the_schedule_of_ho_jain_and_abbeel():
     schedule = linear_schedule(1000)
     assert schedule.alpha_bar[1000].item() == pytest.approx(4.0358e-5, rel=1e-5)
@@ -66,6 +68,7 @@ def test_a_linear_schedule_made_for_1000_steps_leaves_signal_after_200():
     assert linear_schedule(200).alpha_bar[200].item() == pytest.approx(0.13, abs=0.005)
 
 
+@pytest.mark.equation("eq-cosine-schedule")
 def test_the_cosine_schedule_is_the_squared_cosine_until_it_is_clipped():
     T, offset = 50, 0.008
     schedule = cosine_schedule(T)
@@ -79,6 +82,7 @@ def test_the_cosine_schedule_is_the_squared_cosine_until_it_is_clipped():
     assert wide.beta[1] > schedule.beta[1]
 
 
+@pytest.mark.equation("eq-log-snr-schedule")
 def test_the_log_snr_schedule_is_a_straight_line_between_fixed_ends():
     for T in (3, 301):
         schedule = log_snr_schedule(T, first=7.0, last=-3.0)

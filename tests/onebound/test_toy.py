@@ -22,12 +22,14 @@ def log_normal(z, mu, logvar):
     return td.Normal(mu, torch.exp(logvar / 2)).log_prob(z)[:, 0]
 
 
+@pytest.mark.equation("eq-parabola")
 def test_the_parabola_bends_upwards():
     z = torch.tensor([[-2.0], [0.5]], dtype=torch.float64)
     expected = torch.tensor([[-2.0, 4.0], [0.5, 0.25]], dtype=torch.float64)
     assert torch.equal(Parabola(0.4).decode(z), expected)
 
 
+@pytest.mark.equation("eq-gaussian-decoder")
 @pytest.mark.parametrize("model", [Parabola(0.4), linear(2, 1)], ids=["parabola", "linear"])
 def test_densities_agree_with_torch(model):
     z = torch.linspace(-2, 2, 7, dtype=torch.float64)[:, None]
@@ -57,6 +59,7 @@ def test_samples_have_the_moments_of_the_parabola():
         assert abs(sampled.mean - mean) < 4 * sampled.stderr
 
 
+@pytest.mark.equation("eq-marginal", "eq-quadrature", "eq-linear-gaussian")
 @pytest.mark.parametrize("latent_size", [1, 2])
 def test_quadrature_finds_the_exact_marginal_of_a_linear_model(latent_size):
     model = linear(3, latent_size)
@@ -90,6 +93,7 @@ def test_the_lattice_covers_the_square():
     assert log_cell == pytest.approx(0)  # spacing 1
 
 
+@pytest.mark.equation("eq-parabola-elbo")
 def test_expected_log_likelihood_is_the_integral_against_q():
     model = Parabola(0.4)
     for mean, logvar in [(0.9, -3.0), (-0.4, 0.3)]:
@@ -101,6 +105,7 @@ def test_expected_log_likelihood_is_the_integral_against_q():
         assert exact == pytest.approx(integral, abs=1e-9)
 
 
+@pytest.mark.equation("eq-elbo-gap", "eq-elbo-two-terms")
 def test_the_gap_of_the_bound_is_the_divergence_to_the_posterior():
     model = Parabola(0.4)
     z, log_cell = grid(4001, reach=20.0)
@@ -115,6 +120,7 @@ def test_the_gap_of_the_bound_is_the_divergence_to_the_posterior():
         assert gap.item() == pytest.approx(kl.item(), abs=1e-8)
 
 
+@pytest.mark.equation("eq-posterior", "eq-linear-gaussian")
 def test_the_posterior_of_a_linear_model_is_bayes_rule_at_every_point():
     model = linear()
     x = torch.tensor([0.3, -1.0, 0.8], dtype=torch.float64)

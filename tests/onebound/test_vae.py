@@ -68,6 +68,7 @@ def linear():
     return decoder, x, marginal.log_prob(x.flatten(1))
 
 
+@pytest.mark.equation("eq-elbo-gap", "eq-elbo-estimate")
 def test_with_the_exact_posterior_the_bound_is_log_p(linear):
     decoder, x, log_p = linear
     vae = VAE(LinearEncoder(decoder), decoder, decoder.log_prob)
@@ -78,6 +79,7 @@ def test_with_the_exact_posterior_the_bound_is_log_p(linear):
     assert ((draws.mean(0) - log_p).abs() < 4 * stderr).all()
 
 
+@pytest.mark.equation("eq-elbo-gap", "eq-elbo-two-terms", "eq-elbo-estimate")
 def test_with_another_posterior_the_gap_is_the_kl_to_the_exact_one(linear):
     decoder, x, log_p = linear
     vae = VAE(LinearEncoder(decoder, shift=0.05), decoder, decoder.log_prob)
@@ -90,6 +92,7 @@ def test_with_another_posterior_the_gap_is_the_kl_to_the_exact_one(linear):
     assert ((log_p - draws.mean(0) - gap).abs() < 4 * stderr).all()
 
 
+@pytest.mark.equation("eq-vae-weights")
 def test_with_the_exact_posterior_every_weight_is_p(linear):
     decoder, x, log_p = linear
     vae = VAE(LinearEncoder(decoder), decoder, decoder.log_prob)
@@ -97,6 +100,7 @@ def test_with_the_exact_posterior_every_weight_is_p(linear):
     torch.testing.assert_close(log_w, log_p[:, None].expand(4, 7))
 
 
+@pytest.mark.equation("eq-importance-weights", "eq-vae-weights")
 def test_with_another_posterior_the_weights_average_to_p(linear):
     decoder, x, log_p = linear
     vae = VAE(LinearEncoder(decoder, shift=0.01), decoder, decoder.log_prob)

@@ -1,0 +1,42 @@
+"""Each chapter has graded exercises with hints, one of them open-ended, and all are solved."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).parents[2] / "book"
+EXERCISE = re.compile(
+    r"^(?P<fence>:{3,})\{exercise\} [^\n]+\n:label: (?P<label>\S+)\n\n(?P<text>.*?)\n(?P=fence)$",
+    re.DOTALL | re.MULTILINE,
+)
+CHAPTERS = sorted(
+    path for path in BOOK.glob("*.md") if "\n## Exercises\n" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_exercises_are_graded_and_have_hints_and_solutions(path):
+    text = path.read_text(encoding="utf-8")
+    found = {match["label"]: match["text"] for match in EXERCISE.finditer(text)}
+    assert len(found) == text.count("{exercise}") >= 3
+    for label, words in found.items():
+        assert re.match(r"\*(Easy|Medium|Hard|Open-ended)\.\* ", words), f"{label}: no grade"
+        assert ":::{dropdown} Hint\n" in words, f"{label}: no hint"
+    assert sum(words.startswith("*Open-ended.*") for words in found.values()) == 1
+    solved = re.findall(r"\{solution-start\} (\S+)$", solutions(path), re.MULTILINE)
+    assert solved == list(found)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_an_open_end_says_what_a_good_answer_contains(path):
+    *_, last = solutions(path).split("{solution-start}")
+    assert "**A good answer**" in last
+
+
+def solutions(path):
+    return (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
+
+
+def test_every_chapter_is_looked_at():
+    assert len(CHAPTERS) >= 9
