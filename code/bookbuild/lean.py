@@ -23,6 +23,7 @@ ICON_FONTS = {  # each font of icons: what the theme's style sheet calls it
 }
 ICONS_OF_SCRIPTS = {"xmark"}
 _ICON = re.compile(r"\bfa-([a-z0-9-]+)")
+_GLYPH = re.compile(r'"\\([ef][0-9a-f]{3})"')
 _GLYPHS = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}')
 
 _SCRIPT = re.compile(r"[ \t]*<script\b([^>]*)>(.*?)</script>\n?", re.DOTALL)
@@ -30,13 +31,23 @@ _STYLE = re.compile(r"[ \t]*<link [^>]*sphinx-thebe\.css[^>]*>\n?")
 _VIEWPORT = re.compile(r'[ \t]*<meta name="viewport"[^>]*>\n?')
 _UNUSED = ("/fontawesome.js", "sphinx-thebe.js", "THEBE_JS_URL")
 _SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
-# The theme decides between light and dark after the first paint: a flash of white in the dark.
-_LATE = 'localStorage.getItem("theme") || "auto"'
-_EARLY = (
-    'localStorage.getItem("theme") || '
-    '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
+_MENDED = {
+    # The theme decides between light and dark after the first paint: a flash of white in the dark.
+    'localStorage.getItem("theme") || "auto"': 'localStorage.getItem("theme") || '
+    '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")',
+    # Who speaks to a button says what stands on it.
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    'pst-js-only" title="Search" aria-label="Search" data-bs-placement="bottom" '
+    'data-bs-toggle="tooltip">\n <i': 'pst-js-only">\n <i',
+}
+_NOT_SERVED = (
+    "locales",
+    "vendor",
+    "scripts/fontawesome.js",
+    "scripts/fontawesome.js.map",
+    "sphinx-thebe.css",
+    "sphinx-thebe.js",
 )
-_NOT_SERVED = ("locales", "vendor", "scripts/fontawesome.js", "scripts/fontawesome.js.map")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -70,24 +81,26 @@ def slim(html: str, *, searches: bool) -> str:
         attributes, body = script.groups()
         if any(name in script[0] for name in (*_UNUSED, *(() if searches else _SEARCH))):
             return ""
-        if body.startswith("DOCUMENTATION_OPTIONS."):  # after the deferred script that defines it
+        if body.startswith("DOCUMENTATION_OPTIONS.") and not attributes:
+            # After the deferred script that defines it.
             return script[0].replace("<script", '<script type="module"', 1)
         if "src=" in attributes and not re.search(r"\b(defer|async)\b", attributes):
             return script[0].replace("<script", "<script defer", 1)
         return script[0]
 
-    if _EARLY in html:  # done before
-        return html
     first, *_ = _VIEWPORT.findall(html) or [""]
     html = _VIEWPORT.sub("", html).replace("<head>\n", f"<head>\n{first}", 1)
-    return _SCRIPT.sub(keep, _STYLE.sub("", html)).replace(_LATE, _EARLY)
+    for old, new in _MENDED.items():
+        html = html.replace(old, new)
+    return _SCRIPT.sub(keep, _STYLE.sub("", html))
 
 
 def write_icons(folder: Path, names: set[str]) -> None:
     """Write fonts of these icons alone, and a style sheet under the theme's names for them."""
     folder.mkdir(parents=True, exist_ok=True)
     theme = (THEME / "styles/pydata-sphinx-theme.css").read_text(encoding="utf-8")
-    wanted = {
+    wanted = {int(code, 16) for code in _GLYPH.findall(_GLYPHS.sub("", theme))}  # admonitions' own
+    wanted |= {
         int(code, 16)
         for selectors, code in _GLYPHS.findall(theme)
         if names & set(_ICON.findall(selectors))
