@@ -90,8 +90,8 @@ def mathjax() -> Path:
 
 
 def _start(app: Sphinx) -> None:
-    macros = app.config.mathjax3_config["tex"]["macros"] if app.config.mathjax3_config else {}
-    app.bookbuild_typesetter = Typesetter(macros)
+    tex = (app.config.mathjax3_config or {}).get("tex", {})
+    app.bookbuild_typesetter = Typesetter(tex.get("macros", {}))
     if app.builder.format == "html":
         folder = Path(app.outdir, "_static/mathematics")
         shutil.copytree(mathjax() / FONTS, folder, dirs_exist_ok=True)

@@ -5,11 +5,14 @@ builds it), every page names its canonical address and `sitemap.xml` lists them 
 what is not there is served at any depth, so its links start at the root of the host.
 """
 
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.sax.saxutils import escape
 
+from docutils import nodes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from sphinx.application import Sphinx
@@ -33,6 +36,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file(None, body=f"{SUMMARY} &&= location.protocol !== 'file:';")
     app.connect("config-inited", _tell_address, priority=900)  # whoever knows it has said so
     app.connect("builder-inited", _draw_card)
+    app.connect("html-page-context", _say_formulas, priority=400)  # before it is described
     app.connect("build-finished", _write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -44,7 +48,7 @@ def _tell_address(app: Sphinx, config: Config) -> None:
     config.notfound_urls_prefix = urlsplit(address).path or "/"
     config.notfound_context = NOT_FOUND
     config.ogp_image = f"_static/{CARD}"
-    config.ogp_image_alt = config.html_title
+    config.ogp_image_alt = config.ogp_site_name = config.html_title
 
 
 def _draw_card(app: Sphinx) -> None:
@@ -59,6 +63,32 @@ def _draw_card(app: Sphinx) -> None:
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
     figure.savefig(static / CARD)
+
+
+def _say_formulas(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Put words for the formulas into a page that is written already, and is only described now."""
+    for paragraph in list(doctree.findall(nodes.paragraph)) if doctree else []:
+        for formula in list(paragraph.findall(nodes.math)):
+            formula.replace_self(nodes.Text(in_words(formula.astext())))
+        text = nodes.Text(paragraph.astext())
+        paragraph.clear()
+        paragraph += text
+
+
+def in_words(tex: str) -> str:
+    """Return a short formula as it reads in a line without mathematics."""
+
+    def word(command: re.Match[str]) -> str:
+        name = command[1]
+        letter = "SMALL" if name.islower() else "CAPITAL"
+        try:
+            return unicodedata.lookup(f"GREEK {letter} LETTER {name.upper()}")
+        except KeyError:
+            return {"dots": "…", "cdot": "·", "mid": "|", "le": "≤", "ge": "≥"}.get(name, name)
+
+    return re.sub(r"[{}]|\\[,;! ]", "", re.sub(r"\\([A-Za-z]+)", word, tex))
 
 
 def _write_sitemap(app: Sphinx, error: Exception | None) -> None:

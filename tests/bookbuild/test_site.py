@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 from conftest import Book
 
-from bookbuild.site import sitemap_of
+from bookbuild.site import in_words, sitemap_of
 
 
 @pytest.fixture
@@ -11,6 +11,19 @@ def published(book: Book) -> Book:
     book.edit("_config.yml", "local_extensions:", "local_extensions:\n    bookbuild.site: code")
     book.edit("_config.yml", "sphinx:", "html: {baseurl: 'https://a.example/tiny/'}\nsphinx:")
     return book
+
+
+def test_a_description_has_words_for_formulas(published: Book):
+    published.write("book/index.md", "# Tiny\n\nThe bound on $\\log p_\\theta(x)$, once.\n")
+    published.build()
+    html = published.html("index")
+    assert '<meta name="description" content="The bound on log p_θ(x), once." />' in html
+    assert r"\(\log p_\theta(x)\)" in html, "the page itself keeps its formula"
+
+
+def test_formulas_in_words():
+    assert in_words(r"x_1, \dots, x_{T}") == "x_1, …, x_T"
+    assert in_words(r"\Lambda \le \log\, z") == "Λ ≤ log z"
 
 
 def test_a_site_with_an_address(published: Book):

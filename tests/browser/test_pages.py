@@ -15,7 +15,7 @@ AXE = (ROOT / "tests/browser/node_modules/axe-core/axe.min.js").read_text(encodi
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_static/")]
 COLOURS = ["color-contrast", "link-in-text-block"]
-# What is looked at, from the desk to the phone: colours in both schemes, all the rest at both widths.
+# What is looked at: colours in both schemes, all the rest at both widths.
 VIEWS = [
     (1280, "light", {}),
     (1280, "dark", {"runOnly": COLOURS}),
