@@ -20,6 +20,7 @@ def test_scores(chromium: str, site: str, page: Path):
         LIGHTHOUSE,
         site + page.name,
         "--quiet",
+        "--preset=desktop",
         "--output=json",
         f"--only-categories={','.join(CATEGORIES)}",
         "--chrome-flags=--headless=new --no-sandbox --disable-background-networking",
