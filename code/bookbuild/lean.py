@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pydata_sphinx_theme
+import sphinx_book_theme
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from sphinx.application import Sphinx
 
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
+BOOK_THEME = Path(sphinx_book_theme.__file__).parent / "theme/sphinx_book_theme/static"
+STYLES = (
+    THEME / "styles/pydata-sphinx-theme.css",
+    BOOK_THEME / "styles/sphinx-book-theme.css",
+)
 ICON_FONTS = {  # each font of icons: what the theme's style sheet calls it
     "fa-solid-900": ("Font Awesome 6 Free", 900),
     "fa-regular-400": ("Font Awesome 6 Free", 400),
@@ -23,7 +29,7 @@ ICON_FONTS = {  # each font of icons: what the theme's style sheet calls it
 }
 ICONS_OF_SCRIPTS = {"xmark"}
 _ICON = re.compile(r"\bfa-([a-z0-9-]+)")
-_GLYPH = re.compile(r'"\\([ef][0-9a-f]{3})"')
+_GLYPH = re.compile(r'"([\ue000-\uf8ff])"|"\\([ef][0-9a-f]{3})"')
 _GLYPHS = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}')
 
 _SCRIPT = re.compile(r"[ \t]*<script\b([^>]*)>(.*?)</script>\n?", re.DOTALL)
@@ -98,13 +104,14 @@ def slim(html: str, *, searches: bool) -> str:
 def write_icons(folder: Path, names: set[str]) -> None:
     """Write fonts of these icons alone, and a style sheet under the theme's names for them."""
     folder.mkdir(parents=True, exist_ok=True)
-    theme = (THEME / "styles/pydata-sphinx-theme.css").read_text(encoding="utf-8")
-    wanted = {int(code, 16) for code in _GLYPH.findall(_GLYPHS.sub("", theme))}  # admonitions' own
-    wanted |= {
+    styles = "".join(file.read_text(encoding="utf-8") for file in STYLES)
+    wanted = {
         int(code, 16)
-        for selectors, code in _GLYPHS.findall(theme)
+        for selectors, code in _GLYPHS.findall(styles)
         if names & set(_ICON.findall(selectors))
     }
+    for itself, code in _GLYPH.findall(_GLYPHS.sub("", styles)):  # those of admonitions and links
+        wanted.add(ord(itself) if itself else int(code, 16))
     faces = []
     for name, (family, weight) in ICON_FONTS.items():
         font = TTFont(THEME / f"vendor/fontawesome/webfonts/{name}.ttf")

@@ -83,8 +83,9 @@ def in_words(tex: str) -> str:
     def word(command: re.Match[str]) -> str:
         name = command[1]
         letter = "SMALL" if name.islower() else "CAPITAL"
+        unicode_name = name.upper().replace("LAMBDA", "LAMDA")
         try:
-            return unicodedata.lookup(f"GREEK {letter} LETTER {name.upper()}")
+            return unicodedata.lookup(f"GREEK {letter} LETTER {unicode_name}")
         except KeyError:
             return {"dots": "…", "cdot": "·", "mid": "|", "le": "≤", "ge": "≥"}.get(name, name)
 

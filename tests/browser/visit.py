@@ -4,6 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Response
 
+PATIENCE = 300_000  # milliseconds; a busy machine is slow, not wrong
 READY = "async () => { await document.fonts.ready; }"
 
 
@@ -13,6 +14,7 @@ class Visit:
     def __init__(self, browser: Browser, site: str, name: str, width: int = 1280, **options: Any):
         self.site = site
         self.context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        self.context.set_default_timeout(PATIENCE)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.loaded: dict[str, int] = {}
