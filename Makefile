@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve test test-all train bench style quality clean distclean mutants numbers
+.PHONY: help setup data book serve test test-all train bench style quality clean distclean mutants numbers check-pages
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -49,6 +49,15 @@ _build/.book: $(READY) _build/.data $(CODE) $(PAGES) $(TESTS) pyproject.toml
 
 numbers: book ## write down the numbers of this build, for other machines to compare with
 	$(BIN)/python -m bookbuild record
+# What a browser's checks need on top; a contributor without a browser does without.
+$(VENV)/.browser: $(READY) tests/browser/package-lock.json
+	@command -v npm > /dev/null || { echo "make: no npm found; install Node.js 18.16 or later (Debian and Ubuntu: apt-get install nodejs npm)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev,browser]'
+	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
+	$(BIN)/python -m pytest tests/browser
 
 serve: book ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
@@ -89,4 +98,4 @@ clean: ## remove the built book; keep the environment and the data
 	find code tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment as well; downloaded data stays in its cache folder
-	rm -rf $(VENV) code/*.egg-info
+	rm -rf $(VENV) code/*.egg-info tests/browser/node_modules

@@ -32,6 +32,7 @@ from nbformat import NotebookNode
 
 from bookbuild.chapters import BookError, Page, code_cells, read_pages
 from bookbuild.keys import key_of, page_inputs
+from bookbuild.machine import machine
 
 CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machine
 CACHE = Path("_build/.jupyter_cache")
@@ -187,7 +188,8 @@ def _run(root: Path, page: Page) -> dict[str, Any]:
     seconds = time.monotonic() - started
     say(root, f"{page.name}: {seconds:.0f} s")
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"seconds": round(seconds, 1), "peak_megabytes": peak, "date": date}
+    record = {"seconds": round(seconds, 1), "peak_megabytes": peak, "date": date}
+    return record | {"machine": machine()}
 
 
 def _run_cells(root: Path, page: Page, client: NotebookClient) -> None:

@@ -1,0 +1,158 @@
+"""The Sphinx extension behind "How this book was built" and "How to cite this book".
+
+Both pages are written by the build: ``{build-record}`` stands for the tables of what executed each
+page, when, and at what cost; ``{bibtex-entry}`` for what ``CITATION.cff`` says.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from bookbuild.chapters import markdown_config, read_page
+from bookbuild.execution import current_folder
+from bookbuild.keys import versions
+
+BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline")
+Cell = str | nodes.Node
+
+
+class build_record(nodes.General, nodes.Element):  # named as docutils names its own
+    """Stands where the tables go until every page has its outputs."""
+
+
+class BuildRecord(SphinxDirective):
+    """The directive ``{build-record}``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a place for the tables."""
+        return [build_record()]
+
+
+class BibtexEntry(SphinxDirective):
+    """The directive ``{bibtex-entry}``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write the entry out."""
+        file = Path(self.env.srcdir).parent / "CITATION.cff"
+        self.env.note_dependency(str(file))
+        entry = bibtex(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return [nodes.literal_block(entry, entry, language="bibtex")]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension; Sphinx calls this."""
+    app.add_node(build_record)
+    app.add_directive("build-record", BuildRecord)
+    app.add_directive("bibtex-entry", BibtexEntry)
+    app.connect("doctree-resolved", _fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def bibtex(citation: dict[str, Any]) -> str:
+    """Return the BibTeX entry of a ``CITATION.cff``."""
+    names = [
+        one.get("name") or f"{one['family-names']}, {one['given-names']}"
+        for one in citation["authors"]
+    ]
+    # An organisation's name in braces, or BibTeX takes it apart.
+    authors = " and ".join(name if ", " in name else f"{{{name}}}" for name in names)
+    fields = {
+        "title": f"{{{citation['title']}}}",
+        "author": authors,
+        "year": str(date.fromisoformat(str(citation["date-released"])).year),
+        "version": citation["version"],
+        "url": citation.get("repository-code") or citation.get("url"),
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join(["@software{onebound,", *lines, "}"])
+
+
+def _fill(app: Sphinx, doctree: nodes.document, name: str) -> None:
+    for place in list(doctree.findall(build_record)):
+        place.replace_self(list(_record(app, name)))
+
+
+def _record(app: Sphinx, here: str) -> Iterator[nodes.Node]:
+    root = Path(app.srcdir).parent
+    runs = dict(_runs(app, root))
+    machines = list(dict.fromkeys(_machine(run) for run in runs.values()))
+    several = len(machines) > 1
+    rows: list[list[Cell]] = []
+    for name, run in runs.items():
+        link = nodes.reference(
+            "", app.env.titles[name].astext(), refuri=app.builder.get_relative_uri(here, name)
+        )
+        link["internal"] = True
+        rows.append(
+            [
+                nodes.inline("", "", link),
+                f"{run['seconds']:.0f}",
+                f"{run['peak_megabytes']}" if run["peak_megabytes"] else "not known",
+                datetime.fromisoformat(run["date"]).strftime("%Y-%m-%d %H:%M"),
+                *([str(machines.index(_machine(run)) + 1)] if several else []),
+            ]
+        )
+    total = sum(run["seconds"] for run in runs.values())
+    yield nodes.paragraph("", f"All pages together ran for {total / 60:.0f} minutes.")
+    head = [
+        "Page",
+        "Seconds",
+        "Peak memory (MB)",
+        "Executed (UTC)",
+        *(["Machine"] if several else []),
+    ]
+    yield table("When each page last ran, how long, and in how much memory", head, rows)
+    yield table(
+        "Where the pages ran",
+        ["Machine", "Processor", "Cores", "Memory (GB)", "System"],
+        [[str(n), *one] for n, one in enumerate(machines, 1)],
+    )
+    found = versions(root) | {name: metadata.version(name) for name in BUILDERS}
+    yield table(
+        "What ran them, and what made pages of them", ["Software", "Version"], found.items()
+    )
+
+
+def _runs(app: Sphinx, root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the record of each page that has code, in the order of the book."""
+    markdown = markdown_config(root)
+    for name in _in_order(app):
+        page = read_page(root, name, markdown)
+        if page.cells:
+            file = current_folder(root, page) / "run.json"
+            yield name, json.loads(file.read_text(encoding="utf-8"))
+
+
+def _in_order(app: Sphinx) -> Iterable[str]:
+    names = [app.config.root_doc]
+    for name in names:
+        names += app.env.toctree_includes.get(name, [])
+    return dict.fromkeys(names)
+
+
+def _machine(run: dict[str, Any]) -> tuple[str, ...]:
+    told = run.get("machine") or {}  # builds before this page did not ask
+    parts = [told.get(name) for name in ("processor", "cores", "gigabytes", "system")]
+    return tuple("not recorded" if part is None else str(part) for part in parts)
+
+
+def table(title: str, head: Iterable[Cell], rows: Iterable[Iterable[Cell]]) -> nodes.table:
+    """Return a table with a title and one row of headings."""
+    head, rows = list(head), [list(row) for row in rows]
+    group = nodes.tgroup("", *[nodes.colspec(colwidth=1) for _ in head], cols=len(head))
+    group += nodes.thead("", _row(head))
+    group += nodes.tbody("", *map(_row, rows))
+    return nodes.table("", nodes.title("", title), group, ids=[nodes.make_id(title)])
+
+
+def _row(cells: Iterable[Cell]) -> nodes.row:
+    texts = [nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells]
+    return nodes.row("", *[nodes.entry("", nodes.paragraph("", "", text)) for text in texts])

@@ -1,0 +1,32 @@
+"""What machine this is, as far as it matters to how long a page takes."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+
+def machine() -> dict[str, str | int | None]:
+    """Return processor, cores that may be used, gigabytes of memory, and system."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "gigabytes": _gigabytes(),
+        "system": f"{platform.system()} on {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name; only Linux tells more than its kind."""
+    told = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.M) if told.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _gigabytes() -> int | None:
+    try:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,139 @@
+"""The Sphinx extension that typesets the mathematics while the book is built.
+
+MathJax runs here, in V8, and leaves HTML, a style sheet and fonts. A page then needs no script for
+its formulas: they stand when it opens, also from disk, on paper and where scripts are off. A
+formula that MathJax cannot read is a warning, which fails the build. MathJax itself comes from the
+package sphinx-mathjax-offline.
+"""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from py_mini_racer import MiniRacer
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+LOGGER = logging.getLogger(__name__)
+PARTS = (
+    "startup",
+    "core",
+    "adaptors/liteDOM",
+    "input/tex-full",
+    "output/chtml",
+    "output/chtml/fonts/tex",
+    "a11y/assistive-mml",
+)
+FONTS = "output/chtml/fonts/woff-v2"
+# Without those that show an unknown command in red instead of refusing it.
+TEX_PACKAGES = ["base", "ams", "boldsymbol", "configmacros", "newcommand"]
+START = """
+MathJax.startup.getComponents();
+MathJax.startup.makeMethods();
+globalThis.outer = (node) => MathJax.startup.adaptor.outerHTML(node);
+globalThis.typeset = (tex, display) => outer(MathJax.tex2chtml(tex, {display}));
+globalThis.styles = () => MathJax.startup.adaptor.textContent(MathJax.chtmlStylesheet());
+"""
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension; Sphinx calls this."""
+    app.add_html_math_renderer("typeset", (_visit_inline, None), (_visit_display, None))
+    app.connect("builder-inited", _start)
+    app.connect("build-finished", _stop)
+    app.add_css_file("mathematics/mathematics.css")
+    return {"parallel_read_safe": True, "parallel_write_safe": False}
+
+
+class Typesetter:
+    """MathJax, ready to typeset with the given macros."""
+
+    def __init__(self, macros: dict[str, Any]):
+        self._engine = MiniRacer()
+        config = {
+            "loader": {"load": []},
+            "startup": {"typeset": False, "input": ["tex"], "output": "chtml"},
+            "tex": {"packages": TEX_PACKAGES, "macros": macros},
+            "chtml": {"fontURL": ".", "adaptiveCSS": False},
+        }
+        self._engine.eval(f"globalThis.MathJax = {json.dumps(config)}")
+        for part in PARTS:
+            self._engine.eval((mathjax() / f"{part}.js").read_text(encoding="utf-8"))
+        self._engine.eval(START)
+        self._done: dict[tuple[str, bool], str] = {}
+
+    def __call__(self, tex: str, *, display: bool) -> str:
+        """Return a formula as HTML; one that MathJax can't read contains ``<mjx-merror``."""
+        key = (tex, display)
+        if key not in self._done:
+            self._done[key] = self._engine.call("typeset", tex, display)
+        return self._done[key]
+
+    def styles(self) -> str:
+        """Return the style sheet, which looks for its fonts in its own folder."""
+        return self._engine.eval("styles()")
+
+    def close(self) -> None:
+        """Stop the engine."""
+        self._engine.close()
+
+
+def mathjax() -> Path:
+    """Return the folder that holds MathJax."""
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    return Path(spec.origin).parent / "static/mathjax"
+
+
+def _start(app: Sphinx) -> None:
+    tex = (app.config.mathjax3_config or {}).get("tex", {})
+    app.bookbuild_typesetter = Typesetter(tex.get("macros", {}))
+    if app.builder.format == "html":
+        folder = Path(app.outdir, "_static/mathematics")
+        shutil.copytree(mathjax() / FONTS, folder, dirs_exist_ok=True)
+        styles = app.bookbuild_typesetter.styles()
+        (folder / "mathematics.css").write_text(styles, encoding="utf-8")
+
+
+def _stop(app: Sphinx, _: Exception | None) -> None:
+    app.bookbuild_typesetter.close()
+
+
+def _typeset(translator: HTML5Translator, node: nodes.Node, tex: str, *, display: bool) -> str:
+    html = translator.builder.app.bookbuild_typesetter(tex, display=display)
+    if "<mjx-merror" in html:
+        LOGGER.warning("MathJax cannot read %r", tex, location=node)
+    return html
+
+
+def _visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
+    formula = _typeset(translator, node, node.astext(), display=False)
+    opening = translator.starttag(node, "span", "", CLASS="math notranslate nohighlight")
+    translator.body.append(f"{opening}{formula}</span>")
+    raise nodes.SkipNode
+
+
+def _visit_display(translator: HTML5Translator, node: nodes.math_block) -> None:
+    body = translator.body
+    body.append(translator.starttag(node, "div", CLASS="math notranslate nohighlight"))
+    if node["number"]:
+        body.append(f'<span class="eqno">({get_node_equation_number(translator, node)})')
+        translator.add_permalink_ref(node, "Link to this equation")
+        body.append("</span>")
+    tex = node.astext() if node["nowrap"] else _aligned(node.astext())
+    body.append(_typeset(translator, node, tex, display=True))
+    body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def _aligned(tex: str) -> str:
+    r"""Let a formula break where it says ``\\``, and at empty lines."""
+    lines = [line for line in tex.split("\n\n") if line.strip()]
+    lines = [rf"\begin{{split}}{line}\end{{split}}" if r"\\" in line else line for line in lines]
+    if len(lines) == 1:
+        return lines[0]
+    return r"\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}"

@@ -1,0 +1,108 @@
+"""The Sphinx extension for what a published site needs besides its pages.
+
+Where the address of the site is known (``html: baseurl`` in ``_config.yml``, or the repository that
+builds it), every page names its canonical address and `sitemap.xml` lists them all. The page for
+what is not there is served at any depth, so its links start at the root of the host.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from xml.sax.saxutils import escape
+
+from docutils import nodes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+CARD = "card.png"
+SUMMARY = "DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY"
+NOT_FOUND = {
+    "title": "No such page",
+    "body": "<h1>No such page</h1>\n<p>It may have moved. The list of chapters and the search know "
+    "every page that there is.</p>",
+}
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension; Sphinx calls this."""
+    app.setup_extension("notfound.extension")
+    app.setup_extension("sphinxext.opengraph")
+    app.add_config_value("bookbuild_card", {}, "")
+    # What is found is shown with its text, which a browser does not read from disk.
+    app.add_js_file(None, body=f"{SUMMARY} &&= location.protocol !== 'file:';")
+    app.connect("config-inited", _tell_address, priority=900)  # whoever knows it has said so
+    app.connect("builder-inited", _draw_card)
+    app.connect("html-page-context", _say_formulas, priority=400)  # before it is described
+    app.connect("build-finished", _write_sitemap)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _tell_address(app: Sphinx, config: Config) -> None:
+    repository = getattr(config, "bookbuild_repository", None) or {}
+    address = config.html_baseurl or repository.get("site", "")
+    config.html_baseurl = config.ogp_site_url = address
+    config.notfound_urls_prefix = urlsplit(address).path or "/"
+    config.notfound_context = NOT_FOUND
+    config.ogp_image = f"_static/{CARD}"
+    config.ogp_image_alt = config.ogp_site_name = config.html_title
+
+
+def _draw_card(app: Sphinx) -> None:
+    """Draw the picture that stands for a page where someone shares its address."""
+    figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="black")
+    figure.text(0.05, 0.72, app.config.html_title, fontsize=72, weight="bold", color="white")
+    figure.text(0.05, 0.56, app.config.bookbuild_card.get("line", ""), fontsize=26, color="#c8d2dc")
+    if picture := app.config.bookbuild_card.get("picture"):
+        axes = figure.add_axes((0.03, 0.05, 0.94, 0.4))
+        axes.imshow(imread(Path(app.srcdir, picture)))
+        axes.axis("off")
+    static = Path(app.outdir, "_static")
+    static.mkdir(parents=True, exist_ok=True)
+    figure.savefig(static / CARD)
+
+
+def _say_formulas(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Put words for the formulas into a page that is written already, and is only described now."""
+    for paragraph in list(doctree.findall(nodes.paragraph)) if doctree else []:
+        for formula in list(paragraph.findall(nodes.math)):
+            formula.replace_self(nodes.Text(in_words(formula.astext())))
+        text = nodes.Text(paragraph.astext())
+        paragraph.clear()
+        paragraph += text
+
+
+def in_words(tex: str) -> str:
+    """Return a short formula as it reads in a line without mathematics."""
+
+    def word(command: re.Match[str]) -> str:
+        name = command[1]
+        letter = "SMALL" if name.islower() else "CAPITAL"
+        unicode_name = name.upper().replace("LAMBDA", "LAMDA")
+        try:
+            return unicodedata.lookup(f"GREEK {letter} LETTER {unicode_name}")
+        except KeyError:
+            return {"dots": "…", "cdot": "·", "mid": "|", "le": "≤", "ge": "≥"}.get(name, name)
+
+    return re.sub(r"[{}]|\\[,;! ]", "", re.sub(r"\\([A-Za-z]+)", word, tex))
+
+
+def _write_sitemap(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html" and app.config.html_baseurl:
+        pages = [app.builder.get_target_uri(name) for name in sorted(app.env.found_docs)]
+        sitemap = sitemap_of([urljoin(app.config.html_baseurl, page) for page in pages])
+        Path(app.outdir, "sitemap.xml").write_text(sitemap, encoding="utf-8")
+
+
+def sitemap_of(addresses: list[str]) -> str:
+    """Return a sitemap, as sitemaps.org defines it, of these addresses."""
+    entries = "".join(f"<url><loc>{escape(address)}</loc></url>\n" for address in addresses)
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n' + entries + "</urlset>\n"
+    )

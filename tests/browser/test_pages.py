@@ -1,0 +1,107 @@
+"""Every page in a real browser: light and dark, on a phone and on a desk."""
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+from conftest import HTML, ROOT
+from playwright.sync_api import Browser
+from visit import Visit
+
+AXE = (ROOT / "tests/browser/node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
+PAGES = [page for page in PAGES if not page.startswith("_static/")]
+COLOURS = ["color-contrast", "link-in-text-block"]
+# What is looked at: colours in both schemes, all the rest at both widths.
+VIEWS = [
+    (1280, "light", {}),
+    (1280, "dark", {"runOnly": COLOURS}),
+    (360, "dark", None),
+    (360, "light", {"rules": {rule: {"enabled": False} for rule in COLOURS}}),
+]
+LIMIT = 1_500_000  # bytes of a page with all that it loads, compressed, without MathJax's fonts
+
+# What sticks out of the window to the right and is not inside a box that scrolls by itself.
+OVERFLOW = """() => {
+    const wide = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= wide) return [];
+    const scrolls = (node) => node && node !== document.body
+        && (getComputedStyle(node).overflowX !== "visible" || scrolls(node.parentElement));
+    return [...document.querySelectorAll("body *")]
+        .filter((node) => node.getBoundingClientRect().right > wide + 1 && !scrolls(node))
+        .map((node) => `${node.tagName} .${node.className} ${node.textContent.trim().slice(0, 40)}`)
+        .slice(0, 3).concat(`the page is ${document.documentElement.scrollWidth} px wide`);
+}"""
+
+# Mathematics that is still TeX, or that MathJax could not read.
+RAW_MATH = r"""() => {
+    const found = [];
+    for (const node of document.querySelectorAll(".math"))
+        if (!node.querySelector("mjx-container")) found.push(node.textContent);
+    for (const node of document.querySelectorAll("mjx-merror")) found.push(node.textContent);
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const text = walker.currentNode;
+        if (text.parentElement.closest("code, pre, script, style, mjx-container")) continue;
+        if (/\\[(\[]|\$\$|\\[a-z]{3,}/.test(text.data)) found.push(text.data);
+    }
+    return found;
+}"""
+
+BROKEN_IMAGES = """() => [...document.images]
+    .filter((image) => !image.complete || image.naturalWidth === 0).map((image) => image.src)"""
+
+# A formula is hidden from it, and spoken from MathML: thousands of elements without a name or role.
+AXE_RUN = """async (rules) => {
+    const options = {resultTypes: ["violations"], ...rules};
+    const {violations} = await axe.run({exclude: ["mjx-container"]}, options);
+    return violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) =>
+        `${v.id}: ${v.help}: ` + v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(", ")
+        + ` (${v.nodes.length} in all)`);
+}"""
+
+
+@functools.cache
+def places(file: Path) -> frozenset[str]:
+    """Return the places on a page that a link can lead to."""
+    return frozenset(re.findall(r'\bid="([^"]+)"', file.read_text(encoding="utf-8")))
+
+
+def dead_links(links: list[str], site: str) -> Iterator[str]:
+    """Yield those of the links into the book that lead nowhere."""
+    for link in sorted(set(links)):
+        address, place = urldefrag(link)
+        if not address.startswith(site):
+            continue
+        file = HTML / unquote(address.removeprefix(site))
+        file = file / "index.html" if file.is_dir() else file
+        if not file.is_file() or (place and unquote(place) not in places(file)):
+            yield link
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page(browser: Browser, site: str, name: str):
+    visit = Visit(browser, site, name, color_scheme="light")
+    page, faults = visit.page, visit.complaints
+    links = page.evaluate("[...document.links].map((link) => link.href)")
+    faults += [f"dead link: {link}" for link in dead_links(links, site)]
+    faults += [f"TeX is left: {text}" for text in page.evaluate(RAW_MATH)]
+    faults += [f"image not loaded: {image}" for image in page.evaluate(BROKEN_IMAGES)]
+    size = sum(size for url, size in visit.loaded.items() if not url.endswith(".woff"))
+    if size > LIMIT:
+        heavy = sorted(visit.loaded.items(), key=lambda item: -item[1])[:5]
+        faults.append(f"loads {size} bytes: {heavy}")
+    page.evaluate(AXE)
+    for width, scheme, rules in VIEWS:
+        view = f"{scheme}, {width} px"
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+        faults += [f"{view}: sticks out: {node}" for node in page.evaluate(OVERFLOW)]
+        if rules is not None:
+            faults += [f"{view}: {fault}" for fault in page.evaluate(AXE_RUN, rules)]
+    visit.context.close()
+    assert not faults, "\n".join([name, *faults])
