@@ -44,6 +44,7 @@ parse:
   myst_enable_extensions: [colon_fence, dollarmath]
 sphinx:
   local_extensions:
+    bookbuild.launch_extension: {Path(bookbuild.__file__).parents[1]}
     bookbuild.cache_extension: {Path(bookbuild.__file__).parents[1]}
 """,
     "book/index.md": "# Tiny\n\nThe value is {glue:}`one.md::value`.\n",
