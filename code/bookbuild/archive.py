@@ -50,10 +50,11 @@ def pack(root: Path) -> Path:
             folder = current_folder(root, page)
             if not folder.is_dir():
                 raise BookError(f"{page.name} has not run as it stands: run `make book`")
-            pages[page.name] = {
-                "run": json.loads((folder / "run.json").read_text(encoding="utf-8")),
-                "notebook": executed_notebook(folder),
-            }
+            notebook = executed_notebook(folder)
+            for number, cell in enumerate(notebook.cells):
+                cell.id = f"cell-{number}"  # the cache's are random
+            run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            pages[page.name] = {"run": run, "notebook": notebook}
         text = json.dumps({"format": FORMAT, "pages": pages}, sort_keys=True)
         content = gzip.compress(text.encode(), mtime=0)
         path = root / "_build" / NAME
