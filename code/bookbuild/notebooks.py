@@ -169,5 +169,5 @@ def _works(context: Context) -> str:
     markdown = pybtex.plugin.find_plugin("pybtex.backends", "markdown")()
     known = [key for key in context.cited if key in context.entries.entries]
     works = style.format_entries([context.entries.entries[key] for key in known])
-    lines = [f"- {work.text.render(markdown)}" for work in works]
+    lines = [f"- {' '.join(work.text.render(markdown).split())}" for work in works]
     return "\n".join(["## Works cited", "", *lines])

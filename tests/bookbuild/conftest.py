@@ -165,7 +165,9 @@ def book(tmp_path: Path) -> Book:
 @pytest.fixture(scope="session")
 def _built_once(tmp_path_factory: pytest.TempPathFactory) -> Book:
     book = write_tiny_book(tmp_path_factory.mktemp("built"))
-    book.build()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GITHUB_REPOSITORY", raising=False)  # this book is published nowhere
+        book.build()
     return book
 
 

@@ -1,9 +1,11 @@
+import shutil
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from conftest import Book
+from conftest import Book, write_tiny_book
 
 from bookbuild.launch_extension import launch_links
 from bookbuild.notebooks import write_notebooks
@@ -16,15 +18,32 @@ def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"GITHUB_{name}", raising=False)
 
 
-@pytest.fixture
-def published(book: Book, monkeypatch: pytest.MonkeyPatch) -> Book:
-    """The tiny book as a fork's workflow builds it."""
-    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/fork")
-    monkeypatch.setenv("GITHUB_REF_NAME", "main")
-    monkeypatch.setenv("GITHUB_REF_TYPE", "branch")
-    monkeypatch.setenv("GITHUB_SHA", "a" * 40)
-    book.build()
+FORK = {
+    "GITHUB_REPOSITORY": "someone/fork",
+    "GITHUB_REF_NAME": "main",
+    "GITHUB_REF_TYPE": "branch",
+    "GITHUB_SHA": "a" * 40,
+}
+
+
+@pytest.fixture(scope="session")
+def _published_once(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    book = write_tiny_book(tmp_path_factory.mktemp("published"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GITHUB_BASE_REF", raising=False)
+        for name, value in FORK.items():
+            patch.setenv(name, value)
+        book.build()
     return book
+
+
+@pytest.fixture
+def published(_published_once: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
+    """The tiny book as a fork's workflow builds it."""
+    shutil.copytree(_published_once.root, tmp_path, dirs_exist_ok=True)
+    for name, value in FORK.items():
+        monkeypatch.setenv(name, value)
+    return Book(tmp_path)
 
 
 def links(book: Book, page: str) -> dict[str, str]:
@@ -34,12 +53,11 @@ def links(book: Book, page: str) -> dict[str, str]:
     return {link.get_text(strip=True) or link["title"]: link["href"] for link in found}
 
 
-def test_where_no_repository_is_known_no_button_needs_one(book: Book):
-    book.build()
-    assert set(links(book, "one")) == {".ipynb", ".md"}
-    assert set(links(book, "index")) == {".md"}
+def test_where_no_repository_is_known_no_button_needs_one(built: Book):
+    assert set(links(built, "one")) == {".ipynb", ".md"}
+    assert set(links(built, "index")) == {".md"}
     for page in ("one", "part/two", "index"):
-        assert "github.com" not in " ".join(links(book, page).values())
+        assert "github.com" not in " ".join(links(built, page).values())
 
 
 @pytest.mark.parametrize("page", ["one", "part/two"])
