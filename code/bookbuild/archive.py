@@ -75,11 +75,12 @@ def fetch(root: Path) -> None:
         If there is no archive, or it is damaged, or it is none of this book as it stands here. The
         cache is then as it was.
     """
+    pages = _with_cells(root)
     source = os.environ.get("ONEBOUND_CACHE") or _released(root)
     archive = _unpack(_read_verified(source), source)
     fitting, others = [], {}
     with lock(root):
-        for page in _with_cells(root):
+        for page in pages:
             inputs = page_inputs(root, page)
             entry = archive.get(page.name)
             if reason := _unfit(entry, inputs):

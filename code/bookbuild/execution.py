@@ -247,10 +247,11 @@ async def _run(root: Path, page: Page) -> dict[str, Any]:
         resources={"metadata": {"path": str(page.path.parent)}},
     )
     client.reset_execution_trackers()
+    environment = _environment(root)
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as profile:  # none of the user's start-up files
-            async with _kernel(client, _environment(root) | {"IPYTHONDIR": profile}):
+            async with _kernel(client, environment | {"IPYTHONDIR": profile}):
                 await _run_cells(root, page, client)
                 peak = _peak_megabytes(client.km.provisioner.pid)
     except (DeadKernelError, NoSuchKernel) as error:
@@ -260,7 +261,13 @@ async def _run(root: Path, page: Page) -> dict[str, Any]:
     seconds = time.monotonic() - started
     say(root, f"{page.name}: {seconds:.0f} s")
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"seconds": round(seconds, 1), "peak_megabytes": peak, "date": date}
+    threads = environment["OMP_NUM_THREADS"]
+    return {
+        "seconds": round(seconds, 1),
+        "threads": threads,
+        "peak_megabytes": peak,
+        "date": date,
+    }
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -235,6 +235,8 @@ def test_pages_share_the_cores(
     book.page("one", cell(THREADS))
     outputs_folder(book.root, read_pages(book.root)["one"])
     assert outputs(book) == threads
+    folder = current_folder(book.root, read_pages(book.root)["one"])
+    assert json.loads((folder / "run.json").read_text())["threads"] == threads[0]
 
 
 def test_a_users_own_number_of_threads_holds(book: Book, monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,7 @@
 import pytest
 from conftest import Book
 
-from bookbuild.__main__ import main
+from bookbuild.__main__ import COMMANDS, main
 
 
 def run(book: Book, patch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -28,7 +28,7 @@ def test_a_fault_is_said_and_the_status_is_1(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["build", "execute", "gate"])
+@pytest.mark.parametrize("command", [*COMMANDS, "gate"])
 def test_no_book_here_is_one_line(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ):
