@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data cache-pack cache-fetch book links serve test test-all train style quality clean distclean
+.PHONY: help setup data book serve test test-all train style quality clean distclean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -47,6 +47,11 @@ _build/.book: $(READY) _build/.data $(CODE) $(PAGES) pyproject.toml
 	$(BIN)/python -m bookbuild build
 	@touch $@
 
+serve: book ## show the built book at http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+.PHONY: cache-pack cache-fetch links
+
 cache-pack: _build/.book ## pack the outputs of every page into one file below _build
 	$(BIN)/python -m bookbuild cache-pack
 
@@ -56,9 +61,6 @@ cache-fetch: $(READY) ## take outputs from a release, or from the path or addres
 
 links: $(READY) _build/.data ## check that the links out of the book lead somewhere
 	$(BIN)/python -m bookbuild links
-
-serve: book ## show the built book at http://localhost:8000
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 test: _build/.test ## run the fast tests
 

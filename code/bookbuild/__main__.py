@@ -1,8 +1,7 @@
-"""The command line: ``python -m bookbuild COMMAND``, at the root of the repository."""
+"""The command line: ``python -m bookbuild {build,execute,gate}``, at the root of the repository."""
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from bookbuild.archive import fetch, pack
@@ -13,33 +12,35 @@ from bookbuild.gate import gate
 from bookbuild.links import check_links
 from bookbuild.notebooks import write_notebooks
 
-COMMANDS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "build": (build, "execute, render and check the book"),
-    "execute": (execute, "run the cells of every page whose outputs are out of date"),
-    "cache-pack": (pack, "write the outputs of every page into one file"),
-    "cache-fetch": (fetch, "take outputs from such a file: a release's, or $ONEBOUND_CACHE"),
-    "notebooks": (
-        lambda root: write_notebooks(root, root / "_build/notebooks"),
-        "write each page with code as a notebook",
-    ),
-    "links": (check_links, "check that the links out of the book lead somewhere"),
-}
-
 
 def main() -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="bookbuild", description="Build the book in this folder.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (_, about) in COMMANDS.items():
-        commands.add_parser(name, help=about)
+    commands.add_parser("build", help="execute, render and check the book")
+    commands.add_parser("cache-pack", help="write the outputs of every page into one file")
+    commands.add_parser("cache-fetch", help="take them from a release's, or from $ONEBOUND_CACHE")
+    commands.add_parser("notebooks", help="write each page with code as a notebook")
+    commands.add_parser("links", help="check that the links out of the book lead somewhere")
+    commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
     checks = commands.add_parser("gate", help="check a built book")
     checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
     arguments = parser.parse_args()
     try:
-        if arguments.command == "gate":
-            gate(Path.cwd(), arguments.html)
+        if arguments.command == "build":
+            build(Path.cwd())
+        elif arguments.command == "cache-pack":
+            pack(Path.cwd())
+        elif arguments.command == "cache-fetch":
+            fetch(Path.cwd())
+        elif arguments.command == "notebooks":
+            write_notebooks(Path.cwd(), Path.cwd() / "_build/notebooks")
+        elif arguments.command == "links":
+            check_links(Path.cwd())
+        elif arguments.command == "execute":
+            execute(Path.cwd())
         else:
-            COMMANDS[arguments.command][0](Path.cwd())
+            gate(Path.cwd(), arguments.html)
     except BookError as error:
         print(f"bookbuild: {error}", file=sys.stderr)
         return 1

@@ -160,7 +160,8 @@ async def _outputs_folder(root: Path, page: Page, slots: asyncio.Semaphore) -> P
     if run is None:
         async with slots:
             inputs = page_inputs(root, page)  # it may have waited long
-            run = await _run(root, page) | {"inputs": inputs}
+            run = await _run(root, page)
+            run |= {"threads": _environment(root)["OMP_NUM_THREADS"], "inputs": inputs}
         if page_inputs(root, page) != inputs:  # whose outputs are these?
             say(root, f"{page.name}: what it imports changed meanwhile, so once more")
             return await _outputs_folder(root, page, slots)
@@ -247,11 +248,10 @@ async def _run(root: Path, page: Page) -> dict[str, Any]:
         resources={"metadata": {"path": str(page.path.parent)}},
     )
     client.reset_execution_trackers()
-    environment = _environment(root)
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as profile:  # none of the user's start-up files
-            async with _kernel(client, environment | {"IPYTHONDIR": profile}):
+            async with _kernel(client, _environment(root) | {"IPYTHONDIR": profile}):
                 await _run_cells(root, page, client)
                 peak = _peak_megabytes(client.km.provisioner.pid)
     except (DeadKernelError, NoSuchKernel) as error:
@@ -261,13 +261,7 @@ async def _run(root: Path, page: Page) -> dict[str, Any]:
     seconds = time.monotonic() - started
     say(root, f"{page.name}: {seconds:.0f} s")
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    threads = environment["OMP_NUM_THREADS"]
-    return {
-        "seconds": round(seconds, 1),
-        "threads": threads,
-        "peak_megabytes": peak,
-        "date": date,
-    }
+    return {"seconds": round(seconds, 1), "peak_megabytes": peak, "date": date}
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 import pytest
 from conftest import Book
 
-from bookbuild.__main__ import COMMANDS, main
+from bookbuild.__main__ import main
 
 
 def run(book: Book, patch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -28,7 +28,7 @@ def test_a_fault_is_said_and_the_status_is_1(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "gate"])
+@pytest.mark.parametrize("command", ["build", "execute", "gate"])
 def test_no_book_here_is_one_line(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ):
@@ -38,6 +38,15 @@ def test_no_book_here_is_one_line(
     assert out == ""
     assert err.startswith("bookbuild: no _toc.yml in ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["cache-pack", "cache-fetch", "notebooks", "links"])
+def test_nor_does_what_is_done_with_a_book(
+    book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+):
+    (book.root / "_config.yml").unlink()
+    assert run(book, monkeypatch, command) == 1
+    assert capsys.readouterr().err.startswith("bookbuild: no _config.yml in ")
 
 
 def test_success_is_status_0(built: Book, monkeypatch: pytest.MonkeyPatch):
