@@ -62,6 +62,18 @@ check-pages: $(VENV)/.browser book ## check every built page in Chromium, light 
 serve: book ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
+.PHONY: cache-pack cache-fetch links
+
+cache-pack: _build/.book ## pack the outputs of every page into one file below _build
+	$(BIN)/python -m bookbuild cache-pack
+
+# An archive that is damaged or of another book is refused; what lacks outputs then executes.
+cache-fetch: $(READY) ## take outputs from a release, or from the path or address in ONEBOUND_CACHE
+	-$(BIN)/python -m bookbuild cache-fetch
+
+links: $(READY) _build/.data ## check that the links out of the book lead somewhere
+	$(BIN)/python -m bookbuild links
+
 test: _build/.test ## run the fast tests
 
 _build/.test: $(READY) $(CODE) $(TESTS) $(PAGES) pyproject.toml

@@ -4,11 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from bookbuild.archive import fetch, pack
 from bookbuild.build import build
 from bookbuild.chapters import BookError
 from bookbuild.execution import execute
 from bookbuild.gate import gate
 from bookbuild.values import compare, record
+from bookbuild.links import check_links
+from bookbuild.notebooks import write_notebooks
 
 
 def main() -> int:
@@ -16,6 +19,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bookbuild", description="Build the book in this folder.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="execute, render and check the book")
+    commands.add_parser("cache-pack", help="write the outputs of every page into one file")
+    commands.add_parser("cache-fetch", help="take them from a release's, or from $ONEBOUND_CACHE")
+    commands.add_parser("notebooks", help="write each page with code as a notebook")
+    commands.add_parser("links", help="check that the links out of the book lead somewhere")
     commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
     checks = commands.add_parser("gate", help="check a built book")
     checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
@@ -25,6 +32,14 @@ def main() -> int:
     try:
         if arguments.command == "build":
             build(Path.cwd())
+        elif arguments.command == "cache-pack":
+            pack(Path.cwd())
+        elif arguments.command == "cache-fetch":
+            fetch(Path.cwd())
+        elif arguments.command == "notebooks":
+            write_notebooks(Path.cwd(), Path.cwd() / "_build/notebooks")
+        elif arguments.command == "links":
+            check_links(Path.cwd())
         elif arguments.command == "execute":
             execute(Path.cwd())
         elif arguments.command == "record":

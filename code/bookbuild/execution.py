@@ -8,14 +8,17 @@ complete: one that exists is right, whenever the process was killed. Nothing in 
 this machine.
 """
 
+import asyncio
+import glob
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,8 @@ from bookbuild.machine import machine
 CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machine
 CACHE = Path("_build/.jupyter_cache")
 LOG = Path("_build/execution.log")
+ROOM = 2 << 30  # bytes; no chapter needs more
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # torch's, then numpy's
 
 
 class CellFailedError(BookError):
@@ -55,18 +60,73 @@ class _ThisPython(AsyncKernelManager):
 
 
 def execute(root: Path) -> None:
-    """Execute every page whose outputs are not in the cache; raise at the end if a cell failed."""
-    failed = []
+    """Execute every page whose outputs are not in the cache; raise at the end if a cell failed.
+
+    Several run at a time, each with its share of the cores: two kernels of one thread finish sooner
+    than one after the other of two threads, since the operations of the chapters are small. The
+    longest goes first, by the times of earlier runs.
+    """
     pages = read_pages(root)
     with lock(root):
-        for page in pages.values():
-            try:
-                outputs_folder(root, page)
-            except CellFailedError as error:
-                say(root, str(error))
-                failed.append(page.name)
+        asyncio.run(_execute_all(root, list(pages.values())))
+
+
+async def _execute_all(root: Path, pages: list[Page]) -> None:
+    slots = asyncio.Semaphore(jobs())
+    failed = []
+
+    async def one(page: Page) -> None:
+        try:
+            await _outputs_folder(root, page, slots)
+        except CellFailedError as error:
+            say(root, str(error))
+            failed.append(page.name)
+
+    try:
+        # A group ends all of its kernels before it ends itself, on Ctrl-C too.
+        async with asyncio.TaskGroup() as group:
+            for page in sorted(pages, key=lambda page: _seconds_before(root, page), reverse=True):
+                group.create_task(one(page))
+    except* BookError as errors:
+        raise errors.exceptions[0] from None
     if failed:
-        raise BookError(f"a cell failed on {', '.join(failed)}")
+        raise BookError(f"a cell failed on {', '.join(sorted(failed))}")
+
+
+def jobs() -> int:
+    """Return how many pages run at a time: ``$ONEBOUND_JOBS``, or what this machine has room for.
+
+    By default a core and `ROOM` for each.
+    """
+    said = os.environ.get("ONEBOUND_JOBS")
+    if said is None:
+        return max(1, min(_cores(), _memory() // ROOM))
+    if not re.fullmatch("[1-9][0-9]*", said):
+        raise BookError(f"ONEBOUND_JOBS is {said!r}, but should be a number of pages such as 2")
+    return int(said)
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory() -> int:
+    """Return the bytes of this machine's memory; where the system does not tell, enough for two."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2 * ROOM
+
+
+def _seconds_before(root: Path, page: Page) -> float:
+    """Return how long a page took when last executed; one that never was may take any time."""
+    digits = "[0-9a-f]"
+    pattern = f"{glob.escape(_stem(page))}-{digits * 16}-{digits * 8}/run.json"
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in (root / CACHE).glob(pattern)]
+    return max(runs, key=lambda run: run["date"])["seconds"] if runs else math.inf
 
 
 @contextmanager
@@ -85,6 +145,11 @@ def outputs_folder(root: Path, page: Page) -> Path | None:
 
     None if the page has no code cells.
     """
+    return asyncio.run(_outputs_folder(root, page, asyncio.Semaphore(1)))
+
+
+async def _outputs_folder(root: Path, page: Page, slots: asyncio.Semaphore) -> Path | None:
+    """Do the same, waiting for one of the `slots` before executing."""
     if not page.cells:
         return None
     inputs = page_inputs(root, page)
@@ -94,10 +159,19 @@ def outputs_folder(root: Path, page: Page) -> Path | None:
     (root / CACHE).mkdir(parents=True, exist_ok=True)
     run = _take_over(folder, page.notebook)
     if run is None:
-        run = _run(root, page) | {"inputs": inputs}
+        async with slots:
+            inputs = page_inputs(root, page)  # it may have waited long
+            run = await _run(root, page)
+            run |= {"threads": _environment(root)["OMP_NUM_THREADS"], "inputs": inputs}
         if page_inputs(root, page) != inputs:  # whose outputs are these?
             say(root, f"{page.name}: what it imports changed meanwhile, so once more")
-            return outputs_folder(root, page)
+            return await _outputs_folder(root, page, slots)
+    return store(root, page, run)
+
+
+def store(root: Path, page: Page, run: dict[str, Any]) -> Path:
+    """Put a page that has its outputs, and the record of how it got them, into the cache."""
+    folder = _folder(root, page, run["inputs"])
     with tempfile.TemporaryDirectory(dir=root / CACHE, prefix=".") as temporary:
         partial = Path(temporary) / "outputs"
         cache = get_cache(partial)
@@ -118,7 +192,11 @@ def current_folder(root: Path, page: Page) -> Path:
 
 def _folder(root: Path, page: Page, inputs: dict[str, Any]) -> Path:
     _, hashed = get_cache(root / CACHE).create_hashed_notebook(page.notebook)
-    return root / CACHE / f"{page.name.replace('/', '--')}-{key_of(inputs)}-{hashed[:8]}"
+    return root / CACHE / f"{_stem(page)}-{key_of(inputs)}-{hashed[:8]}"
+
+
+def _stem(page: Page) -> str:
+    return page.name.replace("/", "--")
 
 
 def executed_notebook(folder: Path) -> NotebookNode:
@@ -155,7 +233,7 @@ def _take_over(folder: Path, notebook: NotebookNode) -> dict[str, Any] | None:
     return json.loads((other / "run.json").read_text(encoding="utf-8"))
 
 
-def _run(root: Path, page: Page) -> dict[str, Any]:
+async def _run(root: Path, page: Page) -> dict[str, Any]:
     """Execute a page in place, in the folder it lies in, and say how that went."""
     say(root, f"executing {page.name} ...")
     # Python takes bytecode for fresh if its source has the same size and, in whole seconds, time.
@@ -171,19 +249,15 @@ def _run(root: Path, page: Page) -> dict[str, Any]:
         resources={"metadata": {"path": str(page.path.parent)}},
     )
     client.reset_execution_trackers()
-    # The cells import the very files that the key covers, whatever else is installed.
-    search = [str(root / "code"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search), "TQDM_DISABLE": "1"}
     started = time.monotonic()
     try:
-        # client.execute() would do, but answers Ctrl-C with a dead kernel and three tracebacks.
-        with (
-            tempfile.TemporaryDirectory() as profile,  # none of the user's start-up files
-            client.setup_kernel(env=environment | {"IPYTHONDIR": profile}),
-        ):
-            _run_cells(root, page, client)
-            peak = _peak_megabytes(client.km.provisioner.pid)
+        with tempfile.TemporaryDirectory() as profile:  # none of the user's start-up files
+            async with _kernel(client, _environment(root) | {"IPYTHONDIR": profile}):
+                await _run_cells(root, page, client)
+                peak = _peak_megabytes(client.km.provisioner.pid)
     except (DeadKernelError, NoSuchKernel) as error:
+        if asyncio.current_task().cancelling():  # nbclient takes that for the kernel's death
+            raise asyncio.CancelledError from None
         raise BookError(f"{page.name}: {error}") from None
     seconds = time.monotonic() - started
     say(root, f"{page.name}: {seconds:.0f} s")
@@ -192,8 +266,44 @@ def _run(root: Path, page: Page) -> dict[str, Any]:
     return record | {"machine": machine()}
 
 
-def _run_cells(root: Path, page: Page, client: NotebookClient) -> None:
-    info = client.wait_for_reply(client.kc.kernel_info())
+def _environment(root: Path) -> dict[str, str]:
+    """Return the environment of a kernel."""
+    # The cells import the very files that the key covers, whatever else is installed.
+    search = [str(root / "code"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = str(max(1, _cores() // jobs()))
+    return {
+        **dict.fromkeys(THREADS, threads),
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(search),
+        # A kernel that has read a file just before it changed must not leave that to the next.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TQDM_DISABLE": "1",
+    }
+
+
+@asynccontextmanager
+async def _kernel(client: NotebookClient, environment: dict[str, str]) -> AsyncIterator[None]:
+    """Start a kernel, and end it whatever happens.
+
+    `NotebookClient.async_setup_kernel` would do, but takes over the signals of the whole process,
+    and then Ctrl-C ends one kernel of several.
+    """
+    manager = client.create_kernel_manager()
+    at_once = True
+    try:
+        await client.async_start_new_kernel(env=environment)
+        await client.async_start_new_kernel_client()
+        yield
+        at_once = False
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+        if manager.has_kernel:
+            await manager.shutdown_kernel(now=at_once)
+
+
+async def _run_cells(root: Path, page: Page, client: NotebookClient) -> None:
+    info = await client.async_wait_for_reply(client.kc.kernel_info())
     page.notebook.metadata.language_info = info["content"]["language_info"]
     number = 0
     for index, cell in enumerate(page.notebook.cells):
@@ -201,7 +311,8 @@ def _run_cells(root: Path, page: Page, client: NotebookClient) -> None:
             continue
         number += 1
         try:
-            client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+            count = client.code_cells_executed + 1
+            await client.async_execute_cell(cell, index, execution_count=count)
         except (CellExecutionError, CellTimeoutError) as error:
             line = page.notebook.metadata.source_map[index] + 1
             where = f"{page.path.relative_to(root)}:{line}: code cell {number} failed"

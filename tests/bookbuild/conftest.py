@@ -44,6 +44,7 @@ parse:
   myst_enable_extensions: [colon_fence, dollarmath]
 sphinx:
   local_extensions:
+    bookbuild.launch_extension: {Path(bookbuild.__file__).parents[1]}
     bookbuild.cache_extension: {Path(bookbuild.__file__).parents[1]}
 """,
     "book/index.md": "# Tiny\n\nThe value is {glue:}`one.md::value`.\n",
@@ -184,7 +185,9 @@ def book(tmp_path: Path) -> Book:
 @pytest.fixture(scope="session")
 def _built_once(tmp_path_factory: pytest.TempPathFactory) -> Book:
     book = write_tiny_book(tmp_path_factory.mktemp("built"))
-    book.build()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GITHUB_REPOSITORY", raising=False)  # this book is published nowhere
+        book.build()
     return book
 
 

@@ -1,12 +1,23 @@
 import json
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from conftest import ONE, Book, cell
 
+from bookbuild import execution
 from bookbuild.chapters import BookError, read_pages
-from bookbuild.execution import current_folder, executed_notebook, lock, outputs_folder, prune
+from bookbuild.execution import (
+    current_folder,
+    executed_notebook,
+    jobs,
+    lock,
+    outputs_folder,
+    prune,
+)
 
 
 def outputs(book: Book, name: str = "one") -> str:
@@ -53,7 +64,7 @@ def test_a_run_is_recorded(book: Book):
     if sys.platform == "linux":
         assert 20 < run["peak_megabytes"] < 1000
     log = (book.root / "_build/execution.log").read_text()
-    assert "executing one ...\none: " in log
+    assert log.index("executing one ...\n") < log.index("\none: ")
     stored = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     assert not any(str(book.root).encode() in content for content in stored)
 
@@ -160,3 +171,126 @@ def test_user_start_up_files_are_not_read(book: Book, monkeypatch: pytest.Monkey
     book.page("one", cell("print(globals().get('x', 'none'))"))
     outputs_folder(book.root, read_pages(book.root)["one"])
     assert outputs(book) == "none\n"
+
+
+# A page that says that it is there, and goes on once another page has said so too.
+MEET = """
+import os, time
+open("{up}{mine}", "w").write(str(os.getpid()))
+deadline = time.monotonic() + {patience}
+while not os.path.exists("{up}{theirs}"):
+    assert time.monotonic() < deadline, "alone"
+    time.sleep(0.02)
+"""
+
+
+def let_them_meet(book: Book, patience: float) -> None:
+    book.page("one", cell(MEET.format(up="../", mine="a", theirs="b", patience=patience)))
+    book.page("part/two", cell(MEET.format(up="../../", mine="b", theirs="a", patience=patience)))
+
+
+def test_two_pages_run_at_a_time(book: Book, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONEBOUND_JOBS", "2")
+    let_them_meet(book, patience=30)
+    book.execute()
+    assert len(book.cached()) == 2
+
+
+def test_one_page_runs_at_a_time_if_so_told(book: Book, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONEBOUND_JOBS", "1")
+    let_them_meet(book, patience=1)
+    with pytest.raises(BookError, match=r"a cell failed on one$"):
+        book.execute()
+
+
+def test_the_longest_page_goes_first(book: Book, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONEBOUND_JOBS", "1")
+    book.execute()
+    for page, seconds in {"one": 1.0, "part/two": 9.0}.items():
+        record = current_folder(book.root, read_pages(book.root)[page]) / "run.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": seconds}))
+    book.page("new", cell("1"))
+    book.edit("_toc.yml", "  - file: one", "  - file: one\n  - file: new")
+    for page in ("one", "part/two"):
+        book.edit(f"book/{page}.md", "print", "str")
+    (book.root / "_build/execution.log").unlink()
+    book.execute()
+    log = (book.root / "_build/execution.log").read_text().splitlines()
+    assert [line for line in log if line.startswith("executing")] == [
+        f"executing {page} ..." for page in ("new", "part/two", "one")
+    ]
+
+
+THREADS = "import os\nprint(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
+
+
+@pytest.mark.parametrize(("said", "threads"), [("1", "4 4\n"), ("2", "2 2\n"), ("8", "1 1\n")])
+def test_pages_share_the_cores(
+    book: Book, monkeypatch: pytest.MonkeyPatch, said: str, threads: str
+):
+    for name in execution.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(execution, "_cores", lambda: 4)
+    monkeypatch.setenv("ONEBOUND_JOBS", said)
+    book.page("one", cell(THREADS))
+    outputs_folder(book.root, read_pages(book.root)["one"])
+    assert outputs(book) == threads
+    folder = current_folder(book.root, read_pages(book.root)["one"])
+    assert json.loads((folder / "run.json").read_text())["threads"] == threads[0]
+
+
+def test_a_users_own_number_of_threads_holds(book: Book, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(execution, "_cores", lambda: 4)
+    monkeypatch.setenv("ONEBOUND_JOBS", "2")
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    book.page("one", cell(THREADS))
+    outputs_folder(book.root, read_pages(book.root)["one"])
+    assert outputs(book) == "3 3\n"
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "number"), [(1, 64, 1), (2, 24, 2), (2, 3, 1), (2, 1, 1), (8, 9, 4)]
+)
+def test_there_are_as_many_jobs_as_the_machine_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, cores: int, gigabytes: int, number: int
+):
+    monkeypatch.delenv("ONEBOUND_JOBS", raising=False)
+    monkeypatch.setattr(execution, "_cores", lambda: cores)
+    monkeypatch.setattr(execution, "_memory", lambda: gigabytes << 30)
+    assert jobs() == number
+
+
+@pytest.mark.parametrize("said", ["0", "two", "-1", "", "1.5"])
+def test_a_strange_number_of_jobs_is_one_line(
+    book: Book, monkeypatch: pytest.MonkeyPatch, said: str
+):
+    monkeypatch.setenv("ONEBOUND_JOBS", said)
+    with pytest.raises(BookError, match=f"^ONEBOUND_JOBS is '{said}', but should be"):
+        book.execute()
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_an_interrupt_ends_every_kernel(book: Book, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONEBOUND_JOBS", "2")
+    for page, up, name in (("one", "../", "a"), ("part/two", "../../", "b")):
+        book.page(page, cell(MEET.format(up=up, mine=name, theirs="never", patience=60)))
+    process = book.start("-m", "bookbuild", "execute")
+    files = [book.root / name for name in "ab"]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+    assert not any(is_running(int(file.read_text())) for file in files)
+    assert book.cached() == []

@@ -40,6 +40,15 @@ def test_no_book_here_is_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["cache-pack", "cache-fetch", "notebooks", "links"])
+def test_nor_does_what_is_done_with_a_book(
+    book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+):
+    (book.root / "_config.yml").unlink()
+    assert run(book, monkeypatch, command) == 1
+    assert capsys.readouterr().err.startswith("bookbuild: no _config.yml in ")
+
+
 def test_success_is_status_0(built: Book, monkeypatch: pytest.MonkeyPatch):
     assert run(built, monkeypatch, "gate") == 0
     assert run(built, monkeypatch, "execute") == 0
