@@ -9,9 +9,9 @@ from bookbuild.build import build
 from bookbuild.chapters import BookError
 from bookbuild.execution import execute
 from bookbuild.gate import gate
-from bookbuild.values import compare, record
 from bookbuild.links import check_links
 from bookbuild.notebooks import write_notebooks
+from bookbuild.values import compare, record
 
 
 def main() -> int:
