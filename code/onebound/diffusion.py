@@ -153,6 +153,7 @@ def stratified_t(n: int, T: int, generator: Generator | None = None, first: int 
 
     One uniform number is drawn, and the others follow it at distances 1 / n around the circle. A
     mean over the batch of a function of t varies less than with independent steps. It is unbiased.
+    See `[eq-stratified]`.
 
     Parameters
     ----------
@@ -367,11 +368,11 @@ def denoising_loss(
 ) -> Tensor:
     """Return weight_t times the squared error of x_0_hat, summed over pixels.
 
-    Every loss in use is one choice of weights, since x_t is known: an error of x_0_hat is an error
-    of eps_hat times a factor, and of v_hat times another (`[eq-errors]`; for one step
-    `[eq-one-step-errors]`).
+    Every loss in use is one choice of weights (`[eq-weighted-loss]`), since x_t is known: an error
+    of x_0_hat is one of eps_hat times a factor, and of v_hat times another (`[eq-errors]`; for one
+    step `[eq-one-step-errors]`).
 
-    - `schedule.snr`: the squared error of eps_hat, the simplified loss (Ho et al., equation 14);
+    - `schedule.snr`: the squared error of eps_hat, the simplified loss (`[eq-simple-loss]`);
     - `schedule.snr + 1`: the squared error of v_hat;
     - `kl_coefficients(schedule, reverse_variance(schedule))[0]`: the terms of the bound, half the
       difference of the SNRs, and at t = 1 a normal decoder with variance beta_1.
@@ -396,6 +397,10 @@ def denoising_loss(
     ------
     ValueError
         If `x_0` is no image in [-1, 1], `weight` has another shape, and as the module says.
+
+    References
+    ----------
+    Ho, Jain and Abbeel (2020), equation 14.
     """
     check_images(x_0, -1, 1)
     check_per_step("weight", weight, schedule.T)

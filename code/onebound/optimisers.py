@@ -48,10 +48,11 @@ def muon(model: nn.Module, learning_rate: float) -> list[Optimizer]:
 def averaged(model: nn.Module, memory: float = 0.1) -> AveragedModel:
     """Return an exponential moving average of a model's weights and buffers.
 
-    At step n the new weights count 1 / (1 + memory n), the old average the rest. The average
-    reaches back over about a share `memory` of the steps so far: early it forgets the first random
-    weights soon, later it is smooth. Buffers, such as the statistics of a batch norm, are averaged
-    too: those of the last step do not fit averaged weights.
+    At step n the new weights count 1 / (1 + memory n), the old average the rest
+    (`[eq-average-weights]`). The average reaches back over about a share `memory` of the steps so
+    far: early it forgets the first random weights soon, later it is smooth. Buffers, such as the
+    statistics of a batch norm, are averaged too: those of the last step do not fit averaged
+    weights.
 
     Parameters
     ----------

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -39,6 +41,18 @@ def test_an_average_has_its_closed_form():
     assert found.w.tolist() == pytest.approx([expected] * 3, rel=1e-5)
     assert found.seen.tolist() == pytest.approx([10 * expected] * 3, rel=1e-5)
     assert found.count == 50
+
+
+@pytest.mark.parametrize("chosen", [0, 1, 17, 29])
+def test_a_step_has_the_share_of_a_ratio_of_gammas(chosen):
+    model, memory, steps = Line(), 0.4, 30
+    average = averaged(model, memory)
+    for n in range(steps):
+        model.at(float(n == chosen))
+        average.update_parameters(model)
+    p, n = 1 / memory, chosen
+    logs = [math.lgamma(n + p), math.lgamma(steps), -math.lgamma(n + 1), -math.lgamma(steps + p)]
+    assert average.module.w.tolist() == pytest.approx([p * math.exp(sum(logs))] * 3, rel=1e-4)
 
 
 def test_the_ends_are_the_last_weights_and_the_mean_of_all():

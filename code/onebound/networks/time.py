@@ -22,7 +22,7 @@ def check_step(x_t: Tensor, t: Tensor, T: int) -> None:
 
 
 def waves(T: int, size: int) -> Tensor:
-    """Describe each step by sines and cosines of t, from slow ones to fast ones.
+    """Describe each step by sines and cosines of t, from slow ones to fast ones (`[eq-waves]`).
 
     Neighbouring steps get similar rows, so what a network learns at one step serves the next. The
     slowest wave makes an eighth of a turn from 0 to T and tells early from late; the fastest makes
