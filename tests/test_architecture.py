@@ -16,7 +16,6 @@ ALLOWED = {
     "data": {"checks", "files"},
     "diffusion": {"checks", "distributions", "likelihoods", "schedules"},
     "distributions": {"checks"},
-    "EVAL: {"data", "frechet", "metrics", "networks", "quality"},
     "earlier": {
         "checks",
         "data",
@@ -48,6 +47,7 @@ ALLOWED = {
     "samplers": {"checks", "diffusion", "distributions", "schedules"},
     "schedules": {"checks"},
     "toy": {"checks", "distributions"},
+    "terms": {"checks", "data", "diffusion", "distributions", "likelihoods", "metrics", "schedules"},
     "training": {"checkpoint", "checks", "optimisers"},
     "vae": {"checks", "distributions", "likelihoods"},
     "zoo": {
