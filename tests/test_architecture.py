@@ -47,7 +47,15 @@ ALLOWED = {
     "samplers": {"checks", "diffusion", "distributions", "schedules"},
     "schedules": {"checks"},
     "toy": {"checks", "distributions"},
-    "terms": {"checks", "data", "diffusion", "distributions", "likelihoods", "metrics", "schedules"},
+    "terms": {
+        "checks",
+        "data",
+        "diffusion",
+        "distributions",
+        "likelihoods",
+        "metrics",
+        "schedules",
+    },
     "training": {"checkpoint", "checks", "optimisers"},
     "vae": {"checks", "distributions", "likelihoods"},
     "zoo": {
