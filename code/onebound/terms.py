@@ -59,7 +59,7 @@ def squared_errors(
     schedule, denoise
         T steps, and a denoiser for them.
     levels
-        Images; several for each of the T steps.
+        Images, enough for several evaluations in each window.
     generator
         Source of the noise and of the steps.
     window
@@ -78,7 +78,8 @@ def squared_errors(
         sums.index_add_(0, t, (x_0 - x_0_hat).double().square().flatten(1).sum(1))
         count.index_add_(0, t, torch.ones_like(t, dtype=torch.float64))
     unit = (1 - schedule.alpha_bar)[1:]
-    return torch.cat([sums.new_zeros(1), smooth(sums[1:] / count[1:] / unit, window) * unit])
+    in_v = smooth(sums[1:] / unit, window) / smooth(count[1:], window)
+    return torch.cat([sums.new_zeros(1), in_v * unit])
 
 
 @torch.no_grad()
