@@ -294,9 +294,10 @@ def clipped(denoise: Denoiser) -> Denoiser:
 def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
     """Go from the guess of a worse denoiser through that of a better one, and beyond.
 
-    The result is x_0_hat of `worse` plus `strength` times the difference of the two. Where both
-    err alike, the worse one errs more, and going on leads away from the error. Like `clipped`, this
-    makes another sampler: it is no longer a model whose bound is known.
+    The result is x_0_hat of `worse` plus `strength` times the difference of the two
+    (`[eq-guidance]`). Where both err alike, the worse one errs more, and going on leads away from
+    the error. Like `clipped`, this makes another sampler: it is no longer a model whose bound is
+    known.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def distance(one: Normal, other: Normal) -> float:
     """||m_1 - m_2||^2 + tr(S_1 + S_2 - 2 (S_1^(1/2) S_2 S_1^(1/2))^(1/2)), at least 0.
 
     The square of the least root mean squared distance that a joint distribution of x_1 and x_2 with
-    these marginals can give them.
+    these marginals can give them (`[eq-frechet]`).
 
     Raises
     ------

@@ -88,7 +88,7 @@ def ddim(
 
     The new noise has the variance eta^2 beta_tilde, and the old one what is left of
     1 - alpha_bar_s. With eta = 0 the step is deterministic, and with eta = 1 it is that of
-    `ancestral`.
+    `ancestral` (`[eq-ddim]`).
 
     Parameters
     ----------
