@@ -234,7 +234,10 @@ def x_0_from_v(schedule: Schedule, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
 
 
 def x_0_from_x_0(schedule: Schedule, x_t: Tensor, x_0: Tensor, t: Tensor) -> Tensor:
-    """Return `x_0`: the map of a network that puts out x_0_hat; arguments as `x_0_from_eps`."""
+    """Return `x_0`: the map of a network that puts out x_0_hat; arguments as `x_0_from_eps`.
+
+    For one step it is in `[eq-one-step-targets]`.
+    """
     check_same_shape(x_t=x_t, x_0=x_0)
     return x_0
 
@@ -690,8 +693,9 @@ def bound_estimate(
 ) -> Bound:
     """Unbiased estimate of the bound from two evaluations, one at t = 1 and one at a random t.
 
-    Each example's other step is drawn by `stratified_t` from 2 to T, and its divergence counts
-    T - 1 times. The estimate is differentiable, so minus its `elbo` is a loss.
+    The bound is `[eq-diffusion-bound]`. Each example's other step is drawn by `stratified_t` from 2
+    to T, and its divergence counts T - 1 times. The estimate is differentiable, so minus its `elbo`
+    is a loss.
 
     Arguments and errors are those of `bound`.
 

@@ -264,6 +264,8 @@ def log_prob_discretised_logistic(x: Tensor, mean: Tensor, log_scale: Tensor) ->
 def discretised_logistic_logits(mean: Tensor, log_scale: Tensor) -> Tensor:
     """Log-probabilities of all 256 levels, as logits for `log_prob_categorical`.
 
+    See `[eq-discretised-logistic]`.
+
     Parameters
     ----------
     mean, log_scale

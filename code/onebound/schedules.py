@@ -91,7 +91,7 @@ class Schedule:
 
     @cached_property
     def log_snr(self) -> Tensor:
-        """Log of `snr`, falling; entry 0 is infinite."""
+        """Log of `snr`, falling; entry 0 is infinite (`[eq-snr]`)."""
         return torch.log(self.alpha_bar) - torch.log1p(-self.alpha_bar)
 
 
