@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from onebound import data, zoo
+from onebound import data, frechet, zoo
 from onebound.metrics import per_example
 from onebound.quality import recognised
 from onebound.zoo import digits
@@ -74,7 +74,8 @@ def test_noise_has_every_strength_and_stays_in_the_range():
 
 @pytest.fixture(scope="module")
 def classifier():
-    return zoo.load(digits)
+    model, card = zoo.load(digits)
+    return model.requires_grad_(False), card
 
 
 def test_the_card_says_what_is_asked_of_the_classifier(classifier):
@@ -102,3 +103,23 @@ def test_no_noise_is_recognised(classifier):
     assert recognised(classifier[0], torch.rand(500, 1, 28, 28)).sum() == 0
     flat = torch.linspace(0, 1, 5).reshape(5, 1, 1, 1).expand(5, 1, 28, 28)
     assert recognised(classifier[0], flat).sum() == 0
+
+
+def test_smudges_pass_for_digits_but_their_features_are_far_away(classifier):
+    model, _ = classifier
+    images = data.to_unit(data.mnist().train_images)
+    chosen = torch.randint(len(images), (3000,))
+    smudges = images[chosen].reshape(300, 10, 1, 28, 28).mean(1)
+    assert recognised(model, smudges).mean() > 0.7  # what `onebound.evaluation` warns of
+    test = frechet.fit(model.features(data.to_unit(data.mnist().test_images[-2000:])))
+    real, far = (frechet.fit(model.features(x)) for x in (images[chosen[:300]], smudges))
+    assert frechet.distance(far, test) > 20 * frechet.distance(real, test)
+
+
+def test_half_the_digits_in_place_of_all_ten_show_in_the_distance(classifier):
+    model, _ = classifier
+    images, labels = data.mnist().test_images[:4000], data.mnist().test_labels[:4000]
+    features = model.features(data.to_unit(images))
+    test, all_ten = frechet.fit(features[2000:]), frechet.fit(features[:500])
+    half = frechet.fit(features[:2000][labels[:2000] < 5][:500])
+    assert frechet.distance(half, test) > 10 * frechet.distance(all_ten, test)
