@@ -84,7 +84,7 @@ _build/.test: $(READY) $(CODE) $(TESTS) $(PAGES) pyproject.toml
 test-all: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest
 
-mutants: $(READY) ## change the mathematics and see whether the tests notice (an hour; MODULES="vae ...")
+mutants: $(READY) ## change the mathematics and see whether the tests notice (minutes a module; MODULES="vae ...")
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
 	$(BIN)/python tests/mutants/run.py $(MODULES)
 
