@@ -8,6 +8,7 @@ package sphinx-mathjax-offline.
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     app.add_html_math_renderer("typeset", (_visit_inline, None), (_visit_display, None))
     app.connect("builder-inited", _start)
+    app.connect("doctree-resolved", _keep_punctuation)
     app.connect("build-finished", _stop)
     app.add_css_file("mathematics/mathematics.css")
     return {"parallel_read_safe": True, "parallel_write_safe": False}
@@ -103,6 +105,15 @@ def _stop(app: Sphinx, _: Exception | None) -> None:
     app.bookbuild_typesetter.close()
 
 
+def _keep_punctuation(app: Sphinx, doctree: nodes.document, _: str) -> None:
+    """Give each formula in a line the punctuation behind it, or a line may begin with a comma."""
+    for formula in list(doctree.findall(nodes.math)) if app.builder.format == "html" else []:
+        parent, behind = formula.parent, formula.parent.children.index(formula) + 1
+        if behind < len(parent) and isinstance(text := parent[behind], nodes.Text):
+            formula["after"] = re.match(r"[^\s\w]*", text)[0]
+            parent[behind] = nodes.Text(text[len(formula["after"]) :])
+
+
 def _typeset(translator: HTML5Translator, node: nodes.Node, tex: str, *, display: bool) -> str:
     html = translator.builder.app.bookbuild_typesetter(tex, display=display)
     if "<mjx-merror" in html:
@@ -113,7 +124,8 @@ def _typeset(translator: HTML5Translator, node: nodes.Node, tex: str, *, display
 def _visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
     formula = _typeset(translator, node, node.astext(), display=False)
     opening = translator.starttag(node, "span", "", CLASS="math notranslate nohighlight")
-    translator.body.append(f"{opening}{formula}</span>")
+    after = translator.encode(node.get("after", ""))
+    translator.body.append(f"{opening}{formula}{after}</span>")
     raise nodes.SkipNode
 
 

@@ -71,7 +71,8 @@ def _say_formulas(
     """Put words for the formulas into a page that is written already, and is only described now."""
     for paragraph in list(doctree.findall(nodes.paragraph)) if doctree else []:
         for formula in list(paragraph.findall(nodes.math)):
-            formula.replace_self(nodes.Text(in_words(formula.astext())))
+            words = in_words(formula.astext()) + formula.get("after", "")
+            formula.replace_self(nodes.Text(words))
         text = nodes.Text(paragraph.astext())
         paragraph.clear()
         paragraph += text

@@ -51,7 +51,7 @@ def mathematical(book: Book) -> Book:
     book.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
     book.write(
         "book/index.md",
-        "# Tiny\n\n$y$\n\n$$\na &= b \\\\\n&= c\n$$ (eq-tiny)\n\nSee {eq}`eq-tiny`.\n",
+        "# Tiny\n\nFor $y$, $z$.\n\n$$\na &= b \\\\\n&= c\n$$ (eq-tiny)\n\nSee {eq}`eq-tiny`.\n",
     )
     return book
 
@@ -59,7 +59,9 @@ def mathematical(book: Book) -> Book:
 def test_a_page_needs_no_script_for_its_formulas(mathematical: Book):
     mathematical.build()
     html = mathematical.html("index")
-    assert html.count("<mjx-container") == 2
+    assert html.count("<mjx-container") == 3
+    assert html.count("</mjx-container>,</span> ") == 1, "no line begins with a comma"
+    assert "</mjx-container>.</span></p>" in html
     assert "<mtable" in html, "an equation breaks where its author breaks it"
     assert '<span class="eqno">(1)' in html
     assert "mathjax" not in re.findall(r"<script[^>]*>", html)
