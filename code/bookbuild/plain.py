@@ -106,7 +106,9 @@ def _directive(block: Directive, context: Context) -> str:
             return _block(Maths(block.body, label), context)
         case "prf:proof":
             return f"*Proof.* {body} $\\square$"
-        case "admonition" | "dropdown" | "tip" | "note" | "warning" | "important":
+        case "dropdown":
+            return f"<details>\n<summary>{about}</summary>\n\n{body}\n\n</details>"
+        case "admonition" | "hint" | "important" | "note" | "seealso" | "tip" | "warning":
             return f"**{about or block.name.title()}.** {body}"
         case name if name in KINDS:
             target = context.targets.get(block.options.get("label", ""))

@@ -94,6 +94,10 @@ def test_directives():
     )
     nested = "::::{note}\nOuter\n\n:::{tip} Inner\n$\\L$\n:::\n::::"
     assert plain(nested, context()) == "**Note.** Outer\n\n**Inner.** $\\mathcal{L}$"
+    folded = ":::{dropdown} Hint\n$\\L$\n:::"
+    assert plain(folded, context()) == (
+        "<details>\n<summary>Hint</summary>\n\n$\\mathcal{L}$\n\n</details>"
+    )
     assert plain(":::{prf:proof}\nDone.\n:::", context()) == "*Proof.* Done. $\\square$"
     options = ":::{unknown}\n---\nclass: wide\n---\nText\n:::"
     assert plain(options, context()) == "Text"
