@@ -134,6 +134,7 @@ def test_stratified_steps_visit_each_equally_often():
     ]
 
 
+@pytest.mark.equation("eq-stratified")
 def test_each_stratified_step_is_uniform_and_their_mean_hardly_varies():
     runs, n, T = 4000, 16, 50
     g = torch.Generator().manual_seed(1)
@@ -260,7 +261,7 @@ def test_even_steps():
 # ---- losses
 
 
-@pytest.mark.equation("eq-one-step-errors", "eq-errors")
+@pytest.mark.equation("eq-one-step-errors", "eq-errors", "eq-weighted-loss")
 def test_weights_turn_the_error_of_x_0_into_those_of_eps_and_v(schedule):
     x_0, eps = digits(T, seed=1), normal(T, 1, 28, 28, seed=2)
     x_t = sample_xt(schedule, x_0, eps, STEPS)
@@ -276,6 +277,7 @@ def test_weights_turn_the_error_of_x_0_into_those_of_eps_and_v(schedule):
         torch.testing.assert_close(loss, (error**2).sum((1, 2, 3)), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.equation("eq-simple-loss")
 def test_the_simplified_loss_is_zero_for_the_truth_and_its_gradient_reaches_the_network():
     schedule = cosine_schedule(T)
     x_0, eps = digits(T, seed=1, dtype=torch.float32), normal(T, 1, 28, 28, seed=2).float()
@@ -615,6 +617,7 @@ def test_the_default_likelihood_asks_for_levels():
 # ---- guidance and the best variance
 
 
+@pytest.mark.equation("eq-guidance")
 def test_guidance_goes_from_the_worse_guess_through_the_better_one():
     x_t, t = normal(5, 1, 28, 28, seed=1), torch.arange(1, 6)
     worse = lambda x, t: 0.5 * guess(x, t)  # noqa: E731

@@ -36,6 +36,7 @@ def test_a_fit_has_the_mean_and_the_unbiased_covariance():
     torch.testing.assert_close(fit(features).covariance, torch.cov(features.double().T))
 
 
+@pytest.mark.equation("eq-frechet")
 def test_distance_where_the_covariances_commute():
     axes = rotation(3, seed=1)
     one, other = double(1.0, 4.0, 0.0), double(9.0, 0.25, 2.0)
@@ -46,6 +47,7 @@ def test_distance_where_the_covariances_commute():
     assert found == pytest.approx(4.25 + 4 + 2.25 + 2)  # (1 - 3)^2, (2 - 1/2)^2, (0 - sqrt 2)^2
 
 
+@pytest.mark.equation("eq-frechet")
 def test_distance_in_two_dimensions_where_they_do_not():
     one, other = random_normal(1, D=2), random_normal(2, D=2)
     a, b = one.covariance, other.covariance
@@ -55,6 +57,7 @@ def test_distance_in_two_dimensions_where_they_do_not():
     assert distance(one, other) == pytest.approx(expected.item())
 
 
+@pytest.mark.equation("eq-frechet")
 def test_distance_is_what_the_best_map_from_one_to_the_other_moves():
     one, map_ = random_normal(3), random_normal(4).covariance  # symmetric, positive: a gradient
     other = Normal(map_ @ one.mean + 1, map_ @ one.covariance @ map_)

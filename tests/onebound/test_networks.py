@@ -151,6 +151,7 @@ def test_a_step_that_is_allowed_passes():
     check_step(torch.zeros(2, 1, 28, 28), torch.tensor([1, T]), T)
 
 
+@pytest.mark.equation("eq-waves")
 def test_waves_are_sines_and_cosines_of_a_part_of_a_turn():
     rows = waves(40, 6)
     assert rows.shape == (41, 6)

@@ -32,6 +32,7 @@ def average_of(memory, steps):
     return average.module
 
 
+@pytest.mark.equation("eq-average-weights")
 def test_an_average_has_its_closed_form():
     # a_n = a_{n-1} + (n - a_{n-1}) / (1 + memory (n - 1)), with a_1 = 1
     expected = 1.0
@@ -43,6 +44,7 @@ def test_an_average_has_its_closed_form():
     assert found.count == 50
 
 
+@pytest.mark.equation("eq-average-weights")
 @pytest.mark.parametrize("chosen", [0, 1, 17, 29])
 def test_a_step_has_the_share_of_a_ratio_of_gammas(chosen):
     model, memory, steps = Line(), 0.4, 30
@@ -101,6 +103,7 @@ def test_muon_takes_the_matrices_and_adam_the_rest():
     assert rest.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
+@pytest.mark.equation("eq-newton-schulz")
 def test_muon_moves_every_direction_of_a_matrix_about_equally():
     model = Mixed()
     before = model.matrix.detach().clone()

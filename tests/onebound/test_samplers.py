@@ -105,6 +105,7 @@ def test_ancestral_samples_come_to_the_data_as_steps_are_added(data):
     assert distance(100) < 0.2 * distance(10)
 
 
+@pytest.mark.equation("eq-ddim")
 @pytest.mark.parametrize("make", SCHEDULES)
 @pytest.mark.parametrize("few", [False, True])
 def test_ddim_with_eta_1_is_ancestral_with_the_same_noise(make, few):
@@ -118,6 +119,7 @@ def test_ddim_with_eta_1_is_ancestral_with_the_same_noise(make, few):
         torch.testing.assert_close(a.x_s, b.x_s, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.equation("eq-ddim-family", "eq-ddim")
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_for_data_at_one_point_every_eta_keeps_the_marginals_of_q(eta):
     n, schedule = 100_000, Schedule(torch.tensor([1.0, 0.9, 0.5, 0.2]).double())
@@ -134,6 +136,7 @@ def test_for_data_at_one_point_every_eta_keeps_the_marginals_of_q(eta):
             assert abs(step.x_s.var() / variance - 1) < 4 * (2 / n) ** 0.5
 
 
+@pytest.mark.equation("eq-ddim")
 def test_the_noise_of_ddim_has_eta_squared_times_beta_tilde():
     n, schedule, x_T = 20_000, cosine_schedule(10), normal(1, 1, seed=1)
     for eta in (0.0, 0.5, 1.0):
@@ -142,6 +145,7 @@ def test_the_noise_of_ddim_has_eta_squared_times_beta_tilde():
         assert abs(step.x_s.var() - expected) <= 4 * expected * (2 / n) ** 0.5 + 1e-20
 
 
+@pytest.mark.equation("eq-ddim-euler", "eq-ddim-flow")
 def test_ddim_without_noise_is_of_first_order(data):
     # The exact flow leaves x_t in its place in units of its standard deviation, axis by axis.
     schedule = linear_schedule(20_000, 5e-6, 1e-3)
