@@ -604,7 +604,11 @@ def test_the_variance_of_the_way_back():
     (chain,) = claims(MANY, "eq-gaussian-reverse")
     meanings = SCHEDULE | {"m_s": m_s, "m_t": m_t}
     assert_chain(Reader(meanings), chain[1:])
-    assert_chain(Reader(meanings), inline(MANY, r"\beta_t + \alpha_t m_s = m_t").split("="))
+    closing = (
+        r"\alpha_t m_s + \beta_t"
+        r" = \bar\alpha_t \lambda + \alpha_t - \bar\alpha_t + 1 - \alpha_t = m_t"
+    )
+    assert_chain(Reader(meanings), inline(MANY, closing).split("="))
 
 
 def test_the_best_guess_for_normal_data():
