@@ -14,6 +14,7 @@ import yaml
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+from bookbuild.chapters import read_pages
 from bookbuild.notebooks import BRANCH, FOLDER, write_notebooks
 from bookbuild.repository import Repository, find_repository
 
@@ -26,6 +27,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Pages are written again when it changes.
     app.add_config_value("bookbuild_repository", None, "html")
     app.connect("config-inited", _find)
+    app.connect("builder-inited", _note_pages_with_code)
     app.connect("html-page-context", _add_buttons, priority=600)  # the theme's come first
     app.connect("build-finished", _write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -51,6 +53,11 @@ def _find(app: Sphinx, config: Config) -> None:
     options["path_to_docs"] = Path(app.srcdir).name
 
 
+def _note_pages_with_code(app: Sphinx) -> None:
+    pages = read_pages(Path(app.srcdir).parent)
+    app.bookbuild_pages_with_code = {name for name, page in pages.items() if page.cells}
+
+
 def launch_links(repository: Repository, page: str) -> dict[str, str]:
     """Return the addresses that open a page as a notebook, by the name of the service."""
     links = {}
@@ -65,7 +72,7 @@ def launch_links(repository: Repository, page: str) -> dict[str, str]:
 def _add_buttons(
     app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    if "kernelspec" not in app.env.metadata.get(name, {}):
+    if name not in app.bookbuild_pages_with_code:
         return
     groups = context["header_buttons"]
     downloads = next((one for one in groups if one.get("label") == "download-buttons"), None)
