@@ -135,6 +135,11 @@ def test_stratified_steps_visit_each_equally_often():
 
 
 @pytest.mark.equation("eq-stratified")
+def test_stratified_steps_rise_but_for_the_way_round_the_circle():
+    t = stratified_t(64, 1000, torch.Generator().manual_seed(2))
+    assert (t.diff() < 0).sum() <= 1
+
+
 def test_each_stratified_step_is_uniform_and_their_mean_hardly_varies():
     runs, n, T = 4000, 16, 50
     g = torch.Generator().manual_seed(1)

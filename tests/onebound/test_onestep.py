@@ -136,6 +136,12 @@ def test_it_goes_from_one_image_to_the_mean_of_all(images):
     torch.testing.assert_close(x_0_hat[2], images.mean(0))
 
 
+def test_a_single_image_is_always_the_answer(images):
+    x_t, t = normal(2, 1, 28, 28, seed=1), torch.tensor([1, 30])
+    denoise = optimal_denoiser(linear_schedule(30), images[:1])
+    torch.testing.assert_close(denoise(x_t, t), images[:1].expand(2, -1, -1, -1))
+
+
 def test_refusals(images):
     for alpha in (-0.1, 1.0, 1.5, math.nan):
         with pytest.raises(ValueError, match="alpha_bar"):
