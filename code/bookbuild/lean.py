@@ -94,8 +94,9 @@ def slim(html: str, *, searches: bool) -> str:
             return script[0].replace("<script", "<script defer", 1)
         return script[0]
 
-    first, *_ = _VIEWPORT.findall(html) or [""]
-    html = _VIEWPORT.sub("", html).replace("<head>\n", f"<head>\n{first}", 1)
+    if first := _VIEWPORT.search(html):  # three templates give it
+        once = f"<head>\n    {first[0].strip()}\n"
+        html = _VIEWPORT.sub("", html).replace("<head>\n", once, 1)
     for old, new in _MENDED.items():
         html = html.replace(old, new)
     return _SCRIPT.sub(keep, _STYLE.sub("", html))
