@@ -41,6 +41,8 @@ _MENDED = {
     # The theme decides between light and dark after the first paint: a flash of white in the dark.
     'localStorage.getItem("theme") || "auto"': 'localStorage.getItem("theme") || '
     '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")',
+    # A list has items; what these are called now, no list may hold.
+    'role="doc-biblioentry"': 'role="listitem"',
     # Who speaks to a button says what stands on it.
     '<summary aria-label="Toggle hidden content">': "<summary>",
     'pst-js-only" title="Search" aria-label="Search" data-bs-placement="bottom" '
