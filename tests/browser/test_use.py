@@ -59,7 +59,7 @@ def test_what_is_not_there_has_a_page(browser: Browser, site: str):
     visit = Visit(browser, site, "no/such/page.html")
     complaints = [line for line in visit.complaints if missing not in line and "404" not in line]
     assert complaints == []
-    assert visit.page.inner_text("h1").startswith("No such page")
+    assert visit.page.inner_text("article h1").startswith("No such page")
     visit.page.click("a.navbar-brand")
     visit.page.wait_for_url(f"{site}index.html")
 
