@@ -41,6 +41,8 @@ _MENDED = {
     # The theme decides between light and dark after the first paint: a flash of white in the dark.
     'localStorage.getItem("theme") || "auto"': 'localStorage.getItem("theme") || '
     '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")',
+    # A list has items; what these are called now, no list may hold.
+    'role="doc-biblioentry"': 'role="listitem"',
     # Who speaks to a button says what stands on it.
     '<summary aria-label="Toggle hidden content">': "<summary>",
     'pst-js-only" title="Search" aria-label="Search" data-bs-placement="bottom" '
@@ -94,8 +96,9 @@ def slim(html: str, *, searches: bool) -> str:
             return script[0].replace("<script", "<script defer", 1)
         return script[0]
 
-    first, *_ = _VIEWPORT.findall(html) or [""]
-    html = _VIEWPORT.sub("", html).replace("<head>\n", f"<head>\n{first}", 1)
+    if first := _VIEWPORT.search(html):  # three templates give it
+        once = f"<head>\n    {first[0].strip()}\n"
+        html = _VIEWPORT.sub("", html).replace("<head>\n", once, 1)
     for old, new in _MENDED.items():
         html = html.replace(old, new)
     return _SCRIPT.sub(keep, _STYLE.sub("", html))

@@ -84,7 +84,7 @@ def in_words(tex: str) -> str:
     def word(command: re.Match[str]) -> str:
         name = command[1]
         letter = "SMALL" if name.islower() else "CAPITAL"
-        unicode_name = name.upper().replace("LAMBDA", "LAMDA")
+        unicode_name = name.upper().replace("MBDA", "MDA")  # as Unicode spells it
         try:
             return unicodedata.lookup(f"GREEK {letter} LETTER {unicode_name}")
         except KeyError:

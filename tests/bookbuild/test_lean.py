@@ -54,8 +54,14 @@ def test_once_is_enough():
 def test_the_fonts_hold_the_icons_and_little_else(tmp_path: Path):
     write_icons(tmp_path, {"sun", "github", "lg"})
     styles = (tmp_path / "icons.css").read_text()
-    (solid, brands) = sorted(tmp_path.glob("*.woff"), reverse=True)
-    assert ord("\uf185") in TTFont(solid).getBestCmap()
-    assert ord("\uf09b") in TTFont(brands).getBestCmap()
+    solid, brands = (tmp_path / f"fa-{name}.woff" for name in ("solid-900", "brands-400"))
+    assert "\uf185" in characters(solid), "the sun"
+    assert "\uf186" not in characters(solid), "the moon"
+    assert "\uf05a" in characters(solid), "what the style sheet itself puts before a note"
+    assert "\uf09b" in characters(brands), "the cat"
     assert all(f"url({font.name})" in styles for font in (solid, brands))
     assert all(font.stat().st_size < 5000 for font in (solid, brands))
+
+
+def characters(font: Path) -> str:
+    return "".join(map(chr, TTFont(font).getBestCmap()))
