@@ -30,7 +30,7 @@ ALLOWED = {
     "onestep": {"checks", "diffusion", "distributions", "likelihoods", "schedules", "vae"},
     "pixels": {"checks", "data", "diffusion", "schedules"},
     "plots": set(),
-    "quality": {"checks", "data", "training"},
+    "quality": set(),
     "samplers": {"checks", "diffusion", "distributions", "schedules"},
     "schedules": {"checks"},
     "toy": {"checks", "distributions"},
