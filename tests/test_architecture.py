@@ -43,7 +43,7 @@ ALLOWED = {
     "optimisers": set(),
     "pixels": {"checks", "data", "diffusion", "schedules"},
     "plots": set(),
-    "quality": {"checks", "data", "training"},
+    "quality": set(),
     "samplers": {"checks", "diffusion", "distributions", "schedules"},
     "schedules": {"checks"},
     "toy": {"checks", "distributions"},

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onebound.quality import NOISE, DigitClassifier, recognised, sharpness, train_classifier
+from onebound.quality import NOISE, recognised, sharpness
 
 
 @pytest.fixture
@@ -52,38 +52,6 @@ def test_a_flat_image_has_no_sharpness(images):
         sharpness(images)
 
 
-@pytest.fixture(scope="module")
-def toy_digits():
-    """Ten classes that are easy to tell apart: a white bar, each class at a place of its own."""
-    labels = torch.arange(10).repeat(64)
-    images = torch.zeros(640, 1, 28, 28, dtype=torch.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[0, 2 * label + 3 : 2 * label + 7, 4:24] = 250
-    return images, labels
-
-
-def test_a_trained_classifier_knows_digits_from_noise(toy_digits):
-    images, labels = toy_digits
-    torch.manual_seed(0)
-    classifier = DigitClassifier(width=4)
-    *_, last = train_classifier(classifier, images, labels, epochs=40)
-    assert last.loss < 0.1
-    x = images[:10] / 255
-    assert recognised(classifier, x).tolist() == [1.0] * 10
-    assert torch.equal(classifier(x).argmax(1), labels[:10])
-    noise = (0.5 * torch.randn(50, 1, 28, 28, generator=torch.Generator().manual_seed(3))).clamp(
-        0, 1
-    )
-    assert recognised(classifier, noise).sum() == 0
-
-
-def test_every_parameter_of_the_classifier_gets_a_gradient(images):
-    classifier = DigitClassifier()
-    classifier(images).square().sum().backward()
-    for name, parameter in classifier.named_parameters():
-        assert parameter.grad.abs().sum() > 0, name
-
-
 def test_recognised_means_surer_of_a_digit_than_asked():
     def classifier(x):  # the first pixel is the probability of class 3, the second of noise
         p = x[:, 0, 0, :2]
@@ -96,9 +64,3 @@ def test_recognised_means_surer_of_a_digit_than_asked():
     assert recognised(classifier, x).tolist() == [1.0, 0.0, 0.0, 1.0]
     assert recognised(classifier, x, confidence=0.9).tolist() == [1.0, 1.0, 0.0, 1.0]
     assert classifier(x).shape[1] == NOISE + 1
-
-
-def test_labels_must_match_the_images(toy_digits):
-    images, labels = toy_digits
-    with pytest.raises(ValueError, match="640 images and 639 labels"):
-        next(train_classifier(DigitClassifier(), images, labels[1:], epochs=1))
