@@ -212,6 +212,11 @@ def test_samples_are_the_decoders_answers_and_keep_no_graph():
     assert not answers.requires_grad
 
 
+def test_encoding_alone_refuses_what_leaves_the_range():
+    with pytest.raises(ValueError, match=r"images in \[0, 1\], got values from 1.5"):
+        small_vae(MLPEncoder, MLPDecoder).encode(torch.full((1, 1, 28, 28), 1.5))
+
+
 def test_no_weights_are_refused(binary):
     with pytest.raises(ValueError, match="k must be a whole number of at least 1, got 0"):
         small_vae(MLPEncoder, MLPDecoder).log_weights(binary, 0)
