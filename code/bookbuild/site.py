@@ -20,6 +20,13 @@ from sphinx.config import Config
 
 CARD = "card.png"
 SUMMARY = "DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY"
+# Paper is white, whatever the screen is.
+PRINT_LIGHT = """{
+  const page = document.documentElement.dataset;
+  let onScreen;
+  addEventListener("beforeprint", () => { onScreen = page.theme; page.theme = "light"; });
+  addEventListener("afterprint", () => { page.theme = onScreen; });
+}"""
 NOT_FOUND = {
     "title": "No such page",
     "body": "<h1>No such page</h1>\n<p>It may have moved. The list of chapters and the search know "
@@ -34,6 +41,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookbuild_card", {}, "")
     # What is found is shown with its text, which a browser does not read from disk.
     app.add_js_file(None, body=f"{SUMMARY} &&= location.protocol !== 'file:';")
+    app.add_js_file(None, body=PRINT_LIGHT)
     app.connect("config-inited", _tell_address, priority=900)  # whoever knows it has said so
     app.connect("builder-inited", _draw_card)
     app.connect("html-page-context", _say_formulas, priority=400)  # before it is described

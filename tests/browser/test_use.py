@@ -67,8 +67,11 @@ def test_what_is_not_there_has_a_page(browser: Browser, site: str):
 def test_paper_shows_the_text_alone(browser: Browser, site: str):
     page = Visit(browser, site, "elbo.html", color_scheme="dark").page
     page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     for part in ("#pst-primary-sidebar", ".bd-header-article", ".prev-next-footer"):
         assert not page.locator(part).first.is_visible(), part
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert len(page.pdf()) > 50_000
