@@ -49,6 +49,7 @@ def mathematical(book: Book) -> Book:
         "_config.yml", "local_extensions:", "local_extensions:\n    bookbuild.mathematics: code"
     )
     book.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
+    book.write("book/equations.toml", '[index]\ndefinition = ["eq-tiny"]\n')
     book.write(
         "book/index.md",
         "# Tiny\n\nFor $y$, $z$.\n\n$$\na &= b \\\\\n&= c\n$$ (eq-tiny)\n\nSee {eq}`eq-tiny`.\n",

@@ -62,6 +62,7 @@ def written(book: Book, monkeypatch: pytest.MonkeyPatch) -> Book:
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/fork")
     monkeypatch.setenv("GITHUB_REF_NAME", "v1.0.0")
     monkeypatch.setenv("GITHUB_REF_TYPE", "tag")
+    book.write("book/equations.toml", '[one]\ndefinition = ["eq-one", "eq-two"]\n')
     book.write(
         "_toc.yml",
         "format: jb-book\nroot: index\nparts:\n  - caption: One\n    numbered: true\n"

@@ -23,6 +23,7 @@ from onebound.networks.unet import UNet
 from onebound.optimisers import averaged, muon
 from onebound.samplers import ancestral, last
 from onebound.schedules import Schedule
+from onebound.training import mixed_precision
 from onebound.training import train as run
 from onebound.zoo import digits, load
 
@@ -90,6 +91,8 @@ def fit(
 def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100) -> Tensor:
     """Draw n images by ancestral sampling in even steps with clipping, always the same ones.
 
+    Products are in bfloat16 where the processor computes in it.
+
     Returns
     -------
     Tensor
@@ -97,10 +100,15 @@ def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100) -> Ten
     """
     coarse, denoise = respaced(schedule, clipped(denoise), even_steps(schedule.T, steps))
     noise = Generator().manual_seed(0)
-    parts = [
-        last(ancestral(coarse, denoise, torch.randn(len(part), 1, 28, 28, generator=noise), noise))
-        for part in torch.arange(n).split(250)  # what bounds the memory
-    ]
+    with mixed_precision(noise.device):
+        parts = [
+            last(
+                ancestral(
+                    coarse, denoise, torch.randn(len(part), 1, 28, 28, generator=noise), noise
+                )
+            )
+            for part in torch.arange(n).split(250)  # what bounds the memory
+        ]
     return torch.cat(parts)
 
 
