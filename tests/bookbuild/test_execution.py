@@ -119,7 +119,10 @@ def test_code_that_changes_while_it_runs_is_run_again(book: Book):
     assert (book.ran(), outputs(book)) == (2, "hallo\n")
 
 
-def test_a_killed_run_leaves_nothing_and_the_next_one_completes(book: Book):
+def test_a_killed_run_leaves_nothing_and_the_next_one_completes(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ONEBOUND_JOBS", "1")  # so that the other page has not begun
     wait = "import os, time\nwhile not os.path.exists('../go'):\n    time.sleep(0.05)"
     book.page("one", cell(ONE), cell(wait))
     book.kill(book.start("-m", "bookbuild", "execute"), when=lambda: book.ran() == 1)
