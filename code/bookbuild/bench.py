@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,8 @@ from torch import Generator, Tensor, nn
 from onebound import data, evaluation, zoo
 from onebound.diffusion import (
     Denoiser,
-    clipped,
     denoiser,
     denoising_loss,
-    even_steps,
-    guided,
-    respaced,
     stratified_t,
     x_0_from_eps,
     x_0_from_v,
@@ -41,12 +38,11 @@ from onebound.metrics import Estimate, estimate, per_example
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
 from onebound.optimisers import adam, averaged, muon
-from onebound.samplers import ancestral, last
 from onebound.schedules import cosine_schedule
-from onebound.training import mixed_precision, train
-from onebound.zoo import digits, unet
+from onebound.training import train
+from onebound.zoo import digits, unet, unet_classes
 from onebound.zoo.__main__ import machine
-from onebound.zoo._unets import tilted
+from onebound.zoo._unets import Tell, draw, tell_nothing, tilted
 
 SCHEDULE = cosine_schedule(1000)
 
@@ -59,19 +55,21 @@ class Recipe:
     x_0_from: Any
     weight: Tensor
     options: dict[str, Any]
+    tell: Tell = tell_nothing
 
     def denoiser(self, network: nn.Module) -> Denoiser:
         """Read x_0_hat off the network."""
         return denoiser(SCHEDULE, network, self.x_0_from)
 
 
-def _unet(batch_size: int, **sizes: int) -> Recipe:
+def _unet(batch_size: int, tell: Tell, **sizes: int) -> Recipe:
     options = {"optimiser": muon, "learning_rate": 0.03, "warm_up": 100, "batch_size": batch_size}
     return Recipe(
-        lambda: UNet(SCHEDULE.T, **sizes), x_0_from_v, tilted(SCHEDULE, 2.0) / 784, options
+        lambda: UNet(SCHEDULE.T, **sizes), x_0_from_v, tilted(SCHEDULE, 2.0) / 784, options, tell
     )
 
 
+_told = partial(_unet, tell=unet_classes.tell_most, classes=unet_classes.UNTOLD)
 RECIPES = {
     "ShuffleUNet": Recipe(
         lambda: ShuffleUNet(SCHEDULE.T),
@@ -79,15 +77,15 @@ RECIPES = {
         SCHEDULE.snr / 784,
         {"optimiser": adam, "learning_rate": 2e-3, "batch_size": 128},
     ),
-    "UNet": _unet(32),
-    "UNet 96": _unet(32, deep_width=96),
-    "UNet 112": _unet(64, deep_width=112, pairs=3),
+    "UNet": _unet(32, tell_nothing),
+    "told": _told(32),
+    "told 96": _told(32, deep_width=96),
+    "told 112": _told(64, deep_width=112, pairs=3),
 }
-BUDGETS = {1: "UNet", 5: "UNet 96", 20: "UNet 112"}
+BUDGETS = {1: "told", 5: "told 96", 20: "told 112"}
 """The network that does best after so many minutes."""
-GUIDE_SHARE, STRENGTH = 0.15, 2.5
-"""From five minutes on, this share of the time trains a small network, and the large one is guided
-away from it."""
+STRENGTHS = (1.0, 1.5, 2.0)
+"""Of guidance by labels; 1 is none."""
 
 
 # ---- training, in processes of its own
@@ -99,12 +97,14 @@ def work(name: str, images: int, epochs: int, file: Path) -> None:
     torch.manual_seed(0)
     network = recipe.network()
     average = averaged(network)
-    denoise = recipe.denoiser(network)
-    shown, _ = data.split_validation(data.mnist().train_images)
-    shown = shown.repeat(1 + images // len(shown), 1, 1, 1)[: images // epochs]
+    pictures, labels, *_ = data.mnist()
+    shown, _ = data.split_validation(torch.arange(len(pictures)))
+    shown = shown.repeat(1 + images // len(shown))[: images // epochs]
 
-    def loss(batch: Tensor) -> Tensor:
-        x_0 = data.to_signed(batch)
+    def loss(index: Tensor) -> Tensor:
+        x_0, y = (part[index.cpu()].to(index.device) for part in (pictures, labels))
+        x_0 = data.to_signed(x_0)
+        denoise = recipe.denoiser(recipe.tell(network, y, None))
         t = stratified_t(len(x_0), SCHEDULE.T)
         return denoising_loss(SCHEDULE, denoise, x_0, torch.randn_like(x_0), t, recipe.weight)
 
@@ -125,7 +125,7 @@ def work(name: str, images: int, epochs: int, file: Path) -> None:
 class Trained:
     """What a training left behind."""
 
-    denoise: Denoiser
+    network: nn.Module
     parameters: int
     images: int
     seconds: list[float]
@@ -149,7 +149,7 @@ def trained(name: str, images: int, epochs: int = 1) -> Trained:
         network.load_state_dict(load_file(file))
         result = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Trained(RECIPES[name].denoiser(network.eval()), parameters, **result)
+    return Trained(network.eval(), parameters, **result)
 
 
 # ---- what came out
@@ -170,23 +170,6 @@ def eps_error(denoise: Denoiser) -> Estimate:
     return estimate(per_example(loss, held_out[:2000]))
 
 
-def sample(denoise: Denoiser, n: int, steps: int) -> Tensor:
-    """Draw images in [-1, 1] by ancestral sampling with clipping."""
-    schedule, coarse = respaced(SCHEDULE, clipped(denoise), even_steps(SCHEDULE.T, steps))
-    noise = Generator().manual_seed(0)
-    device = torch.device("cpu")
-    with mixed_precision(device):
-        parts = [
-            last(
-                ancestral(
-                    schedule, coarse, torch.randn(len(part), 1, 28, 28, generator=noise), noise
-                )
-            )
-            for part in torch.arange(n).split(250)
-        ]
-    return torch.cat(parts)
-
-
 # ---- the tables
 
 
@@ -196,7 +179,7 @@ def speeds(images: int) -> None:
     for name in ("ShuffleUNet", "UNet"):
         run = trained(name, images, epochs=5)
         rates = [run.images / 5 / seconds for seconds in run.seconds]
-        error = eps_error(run.denoise)
+        error = eps_error(RECIPES[name].denoiser(run.network))
         print(
             f"{name:12}  {run.parameters:10,}  {spread(rates):24}  {run.gigabytes:12.2f}  "
             f"{error.mean:.4f} ± {error.stderr:.4f} after {run.images:,} images",
@@ -211,17 +194,23 @@ def spread(values: list[float]) -> str:
 
 
 def quality(minutes: float, name: str, real: evaluation.Reference) -> None:
-    """Print how good samples are after some minutes of training, that of the guide included."""
-    guide = trained("UNet", fitting("UNet", 60 * minutes * (GUIDE_SHARE if name != "UNet" else 1)))
-    runs, denoise = [guide], guide.denoise
-    if name != "UNet":
-        runs.append(trained(name, fitting(name, 60 * minutes - guide.seconds[0])))
-        denoise = guided(runs[1].denoise, guide.denoise, STRENGTH)
-    seconds, images = (
-        sum(values) for values in zip(*((r.seconds[0], r.images) for r in runs), strict=True)
-    )
-    found = evaluation.evaluate(sample(denoise, 2000, 50), real)
-    print(f"{name:10} {seconds:6.0f} s of training on {images:,} images: {found}", flush=True)
+    """Print how good samples are after some minutes of training, told a label and not."""
+    run = trained(name, fitting(name, 60 * minutes))
+    print(f"{name}: {run.seconds[0]:.0f} s of training on {run.images:,} images", flush=True)
+    y = unet_classes.some_labels(2000).split(250)
+    untold = RECIPES[name].denoiser(run.network)
+    denoisers = {"not told the label": [untold] * len(y)} | {
+        f"told, strength {strength}": [
+            unet_classes.guided_by_labels(run.network, part, strength) for part in y
+        ]
+        for strength in STRENGTHS
+    }
+    for how, parts in denoisers.items():
+        samples = [
+            draw(SCHEDULE, denoise, len(part), 50, seed)
+            for seed, (part, denoise) in enumerate(zip(y, parts, strict=True))
+        ]
+        print(f"  {how:19} {evaluation.evaluate(torch.cat(samples), real)}", flush=True)
 
 
 def fitting(name: str, seconds: float) -> int:
@@ -239,7 +228,7 @@ def sampling() -> None:
         seconds = []
         for _ in range(5):
             start = time.perf_counter()
-            sample(denoise, 16, steps)
+            draw(SCHEDULE, denoise, 16, steps)
             seconds.append(time.perf_counter() - start)
         print(f"16 samples in {steps:4} steps: {spread(seconds)} s", flush=True)
 

@@ -344,3 +344,47 @@ def test_the_fastest_wave_shows_noise_finer_than_a_level():
 
 def test_without_levels_there_are_no_waves():
     assert level_waves(torch.zeros(2, 1, 4, 4), 0).shape == (2, 0, 4, 4)
+
+
+# ---- told a label
+
+
+@pytest.fixture
+def told():
+    return started(lambda: UNet(T, width=4, deep_width=6, pairs=1, classes=3))
+
+
+def test_a_label_changes_the_answer_for_its_own_image_alone(told, x_t, t):
+    y = torch.tensor([0, 1, 2, 0, 1, 2])
+    other = torch.tensor([0, 1, 2, 0, 1, 0])
+    changed = (told(x_t, t, y) - told(x_t, t, other)).abs().amax((1, 2, 3)) > 1e-4
+    assert changed.tolist() == [False] * 5 + [True]
+
+
+def test_the_last_label_tells_nothing_and_never_learns(told, x_t, t):
+    with torch.no_grad():
+        told.label.weight[3] = 0  # `started` moved it
+    torch.testing.assert_close(told(x_t, t, torch.full((6,), 3)), told(x_t, t))
+    told(x_t, t, torch.tensor([0, 1, 2, 3, 3, 3])).square().sum().backward()
+    assert (told.label.weight.grad[:3].abs().sum(1) > 0).all()
+    assert (told.label.weight.grad[3] == 0).all()
+    assert (UNet(T, classes=3).label.weight[3] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (torch.zeros(5, dtype=torch.int64), r"expected 6 labels.*shape \(5,\)"),
+        (torch.zeros(6), r"int64.*got torch.float32"),
+        (torch.tensor([0, 0, 0, 0, 0, -1]), r"in 0\.\.3, 3 for none, got -1 to 0"),
+        (torch.tensor([4, 0, 0, 0, 0, 0]), r"in 0\.\.3, 3 for none, got 0 to 4"),
+    ],
+)
+def test_bad_labels_are_refused_and_named(told, x_t, t, y, message):
+    with pytest.raises(ValueError, match=message):
+        told(x_t, t, y)
+
+
+def test_a_network_without_classes_refuses_labels(x_t, t):
+    with pytest.raises(ValueError, match="no classes"):
+        UNet(T)(x_t, t, torch.zeros(6, dtype=torch.int64))

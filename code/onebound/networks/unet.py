@@ -124,6 +124,27 @@ class Far(nn.Module):
         return x + self.second(F.silu(mixed))
 
 
+def check_label(y: Tensor, n: int, classes: int) -> None:
+    """Refuse labels unless they are n whole numbers from 0 to `classes`, the last for "not told".
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if not classes:
+        raise ValueError("got labels, but this network has no classes: give it `classes`")
+    if y.dtype != torch.int64 or y.shape != (n,):
+        raise ValueError(
+            f"expected {n} labels, int64 of shape ({n},), got {y.dtype} of shape {tuple(y.shape)}"
+        )
+    smallest, largest = (value.item() for value in y.aminmax())
+    if smallest < 0 or largest > classes:
+        raise ValueError(
+            f"labels must be in 0..{classes}, {classes} for none, got {smallest} to {largest}"
+        )
+
+
 class UNet(nn.Module):
     """Noisy images (B, 1, 28, 28) and steps t (B,) to one number a pixel, (B, 1, 28, 28).
 
@@ -147,6 +168,8 @@ class UNet(nn.Module):
         Probability that a hidden number of a near block is dropped in training.
     levels
         How many sines and cosines of a pixel's value come with it, see `level_waves`.
+    classes
+        How many classes the network may be told; may be 0.
 
     References
     ----------
@@ -164,13 +187,14 @@ class UNet(nn.Module):
         pairs: int = 2,
         dropout: float = 0.0,
         levels: int = 0,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         check_positive("T", T)
         check_positive("width", width)
         check_positive("deep_width", deep_width)
         check_positive("pairs", pairs)
-        self.T, self.levels = T, levels
+        self.T, self.levels, self.classes = T, levels, classes
         self.stem = Conv(4 + 8 * levels, width, 3)
         self.encode = Near(width, dropout)
         self.down = Conv(4 * width, deep_width, 1)
@@ -189,17 +213,31 @@ class UNet(nn.Module):
         )
         for parameter in self.time[2].parameters():
             nn.init.zeros_(parameter)
+        if classes:  # what no label adds is 0, and stays so
+            self.label = nn.Embedding(classes + 1, WAVES, padding_idx=classes)
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the prediction for each pixel, any real number, in the type of `x_t`.
+
+        Parameters
+        ----------
+        x_t, t
+            Noisy images (B, 1, 28, 28) and their steps (B,).
+        y
+            The class of each image, int64, shape (B,); `classes` stands for "not told", and None
+            tells nobody's. Only a network with `classes` takes it.
 
         Raises
         ------
         ValueError
-            As `onebound.networks.time.check_step`.
+            As `onebound.networks.time.check_step`, and if `y` holds anything else.
         """
         check_step(x_t, t, self.T)
-        told = iter(self.time(self.features[t])[:, :, None, None].split(self.sizes, dim=1))
+        known = self.features[t]
+        if y is not None:
+            check_label(y, len(x_t), self.classes)
+            known = known + self.label(y)
+        told = iter(self.time(known)[:, :, None, None].split(self.sizes, dim=1))
         pixels = torch.cat([x_t, level_waves(x_t, self.levels) * next(told)], dim=1)
         at_14 = self.encode(self.stem(space_to_depth(pixels)), next(told), next(told))
         h = self.down(space_to_depth(at_14))

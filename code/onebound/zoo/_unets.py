@@ -41,12 +41,23 @@ def tilted(schedule: Schedule, tilt: float) -> Tensor:
     return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
 
 
+Tell = Callable[[Any, Tensor, Generator | None], Network]
+"""(network, labels, noise) to a network of (x_t, t) that knows the labels, or some of them."""
+
+
+def tell_nothing(network: Any, y: Tensor, noise: Generator | None) -> Network:
+    """Leave the labels aside."""
+    known: Network = network
+    return known
+
+
 def fit(
     network: UNet,
     denoiser_of: Callable[[Network], Denoiser],
     schedule: Schedule,
     weight: Tensor,
     checkpoint: Path,
+    tell: Tell = tell_nothing,
     **recipe: Any,
 ) -> Iterator[dict[str, float]]:
     """Lower a weighted squared error on the first 50,000 images, and end with averaged weights.
@@ -57,18 +68,23 @@ def fit(
         One record an epoch, with the mean loss of the network that learns ("loss") and of the
         averaged one on the 10,000 validation images ("validation").
     """
-    images, held_out = data.split_validation(data.mnist().train_images)
+    images, labels, *_ = data.mnist()
+    shown, held_out = data.split_validation(torch.arange(len(images)))
     average = averaged(network)
 
-    def loss(denoise: Denoiser, batch: Tensor, noise: Generator | None = None) -> Tensor:
-        x_0 = data.to_signed(batch)
-        t = stratified_t(len(x_0), schedule.T, noise).to(x_0.device)
-        return denoising_loss(schedule, denoise, x_0, noise_like(x_0, noise), t, weight)
+    def loss(network: Any, index: Tensor, noise: Generator | None = None) -> Tensor:
+        device = index.device
+        index = index.cpu()
+        x_0, y = data.to_signed(images[index]).to(device), labels[index].to(device)
+        t = stratified_t(len(x_0), schedule.T, noise).to(device)
+        eps = noise_like(x_0, noise)
+        denoise = denoiser_of(tell(network, y, noise))
+        return denoising_loss(schedule, denoise, x_0, eps, t, weight)
 
     epochs = run(
         network,
-        lambda batch: loss(denoiser_of(network), batch),
-        images,
+        lambda index: loss(network, index),
+        shown,
         optimiser=muon,
         average=average,
         checkpoint=checkpoint,
@@ -76,8 +92,8 @@ def fit(
     )
     for epoch in epochs:
         noise = Generator().manual_seed(0)
-        denoise = denoiser_of(average.module.eval())
-        validation = per_example(lambda x: loss(denoise, x, noise), held_out)  # noqa: B023
+        averages = average.module.eval()
+        validation = per_example(lambda index: loss(averages, index, noise), held_out)  # noqa: B023
         yield {
             "epoch": epoch.number,
             "steps": epoch.steps,
@@ -88,7 +104,7 @@ def fit(
     network.load_state_dict(average.module.state_dict())
 
 
-def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100) -> Tensor:
+def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100, seed: int = 0) -> Tensor:
     """Draw n images by ancestral sampling in even steps with clipping, always the same ones.
 
     Products are in bfloat16 where the processor computes in it.
@@ -99,7 +115,7 @@ def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100) -> Ten
         In [-1, 1], shape (n, 1, 28, 28).
     """
     coarse, denoise = respaced(schedule, clipped(denoise), even_steps(schedule.T, steps))
-    noise = Generator().manual_seed(0)
+    noise = Generator().manual_seed(seed)
     with mixed_precision(noise.device):
         parts = [
             last(
