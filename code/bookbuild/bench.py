@@ -62,10 +62,14 @@ class Recipe:
         return denoiser(SCHEDULE, network, self.x_0_from)
 
 
-def _unet(batch_size: int, tell: Tell, **sizes: int) -> Recipe:
-    options = {"optimiser": muon, "learning_rate": 0.03, "warm_up": 100, "batch_size": batch_size}
+def _unet(batch_size: int, tell: Tell, learning_rate: float = 0.03, **sizes: int) -> Recipe:
+    options = {"optimiser": muon, "learning_rate": learning_rate, "warm_up": 100}
     return Recipe(
-        lambda: UNet(SCHEDULE.T, **sizes), x_0_from_v, tilted(SCHEDULE, 2.0) / 784, options, tell
+        lambda: UNet(SCHEDULE.T, **sizes),
+        x_0_from_v,
+        tilted(SCHEDULE, 2.0) / 784,
+        options | {"batch_size": batch_size},
+        tell,
     )
 
 
@@ -80,7 +84,7 @@ RECIPES = {
     "UNet": _unet(32, tell_nothing),
     "told": _told(32),
     "told 96": _told(32, deep_width=96),
-    "told 112": _told(64, deep_width=112, pairs=3),
+    "told 112": _told(64, learning_rate=0.02, deep_width=112, pairs=3),
 }
 BUDGETS = {1: "told", 5: "told 96", 20: "told 112"}
 """The network that does best after so many minutes."""

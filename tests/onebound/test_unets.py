@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from onebound import data
 from onebound.diffusion import denoiser, x_0_from_v
 from onebound.networks.unet import UNet
 from onebound.schedules import cosine_schedule
@@ -56,6 +57,7 @@ def test_a_tenth_of_the_labels_is_not_told(network):
     assert hidden.float().mean().item() == pytest.approx(0.1, abs=4 * (0.1 * 0.9 / 2000) ** 0.5)
 
 
+@pytest.mark.equation("eq-label-guidance")
 def test_guidance_by_labels_starts_untold_and_passes_through_told(network, x_t):
     y, t = torch.tensor([3, 1, 4, 1]), torch.tensor([1, 300, 600, 1000])
     with torch.no_grad():
@@ -70,8 +72,6 @@ def test_guidance_by_labels_starts_untold_and_passes_through_told(network, x_t):
 
 
 def test_the_labels_asked_for_have_the_shares_of_the_data():
-    from onebound import data
-
     y = unet_classes.some_labels(2000)
     shares = data.mnist().train_labels.bincount() / 60_000
     found = y.bincount(minlength=10) / 2000

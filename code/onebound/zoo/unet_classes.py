@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {
     "tilt": 2.0,
     "epochs": 28,
     "batch_size": 64,
-    "learning_rate": 0.03,
+    "learning_rate": 0.02,
     "warm_up": 100,
     "seed": 0,
 }
@@ -57,7 +57,10 @@ def tell_most(network: UNet, y: Tensor, noise: Generator | None) -> Network:
 
 
 def guided_by_labels(network: UNet, y: Tensor, strength: float = 2.0) -> Denoiser:
-    """Guide the network that was told the labels away from itself without them."""
+    """Guide the network that was told the labels away from itself without them.
+
+    Classifier-free guidance (`[eq-label-guidance]`), Ho and Salimans (2022); strength 1 is none.
+    """
     return guided(denoiser_of(told(network, y)), denoiser_of(network), strength)
 
 
