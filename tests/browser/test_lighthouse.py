@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import HTML, ROOT
+from conftest import CHROMIUM, HTML, ROOT
 
 LIGHTHOUSE = ROOT / "tests/browser/node_modules/.bin/lighthouse"
 HEAVIEST = sorted(HTML.glob("*.html"), key=lambda path: -path.stat().st_size)[:3]
@@ -15,7 +15,7 @@ LEAST = 0.95
 
 
 @pytest.mark.parametrize("page", HEAVIEST, ids=lambda path: path.stem)
-def test_scores(chromium: str, site: str, page: Path):
+def test_scores(site: str, page: Path):
     command = [
         LIGHTHOUSE,
         site + page.name,
@@ -26,7 +26,7 @@ def test_scores(chromium: str, site: str, page: Path):
         "--chrome-flags=--headless=new --no-sandbox --disable-background-networking",
     ]
     done = subprocess.run(
-        command, env=os.environ | {"CHROME_PATH": chromium}, capture_output=True, check=True
+        command, env=os.environ | {"CHROME_PATH": CHROMIUM}, capture_output=True, check=True
     )
     report = json.loads(done.stdout)
     scores = {name: report["categories"][name]["score"] for name in CATEGORIES}
