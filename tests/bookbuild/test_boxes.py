@@ -19,7 +19,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_picture_gets_the_size_of_its_file(folder: Path):
     html = '<p><img alt="two &gt; one" src="pictures/a%20figure.svg" />x</p>'
-    sized = '<p><img width="40" height="96" alt="two &gt; one" src="pictures/a%20figure.svg" />x</p>'
+    sized = (
+        '<p><img width="40" height="96" alt="two &gt; one" src="pictures/a%20figure.svg" />x</p>'
+    )
     assert with_sizes(html, folder) == sized
     assert with_sizes(sized, folder) == sized
 
@@ -69,5 +71,7 @@ def test_in_a_book(book: Book):
     book.write("book/figure.svg", FIGURE)
     book.write("book/index.md", "# Tiny\n\n![A figure](figure.svg)\n")
     book.build()
-    assert '<img width="40" height="96" alt="A figure" src="_images/figure.svg"' in book.html("index")
+    assert '<img width="40" height="96" alt="A figure" src="_images/figure.svg"' in book.html(
+        "index"
+    )
     assert "ResizeObserver" in book.html("index")
