@@ -57,7 +57,8 @@ $(VENV)/.browser: $(READY) tests/browser/package-lock.json
 	@touch $@
 
 check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest --numprocesses auto --ignore tests/browser/test_lighthouse.py tests/browser
+	$(BIN)/python -m pytest tests/browser/test_lighthouse.py
 
 serve: book ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -9,6 +9,7 @@ from the table.
 
 import hashlib
 import html
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,5 +189,7 @@ def _source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
                 lines[place.line - 1] = (
                     f'<span class="equation-code" id="{place.name}">{line}</span>'
                 )
-        body = "\n".join([f"<h1>{html.escape(file)}</h1>", *lines])
+        # A path is one long word, and a phone is narrow.
+        title = re.sub("([/_])", r"\1<wbr>", html.escape(file))
+        body = "\n".join([f"<h1>{title}</h1>", *lines])
         yield _page_of(file), {"title": file, "body": body}, "page.html"

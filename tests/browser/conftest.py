@@ -22,6 +22,13 @@ ZIPPED = {".html", ".css", ".js", ".svg", ".xml", ".json", ".ipynb", ".md", ".tx
 
 if not (HTML / "404.html").is_file():
     pytest.exit(f"no book in {HTML}: run `make book` first", returncode=1)
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+if CHROMIUM is None:
+    pytest.exit(
+        "no Chromium found: install one (Debian and Ubuntu: apt-get install chromium) "
+        "or name it: CHROMIUM=/path/to/chromium make check-pages",
+        returncode=1,
+    )
 # The folder of its host that the book was built for: its page for what is not there tells.
 PREFIX = re.search(r'href="([^"]*)_static/', (HTML / "404.html").read_text(encoding="utf-8"))[1]
 
@@ -64,21 +71,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> str:
-    """Return the browser: ``$CHROMIUM``, or the first of `BROWSERS` on the path."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.exit(
-            "no Chromium found: install one (Debian and Ubuntu: apt-get install chromium) "
-            "or name it: CHROMIUM=/path/to/chromium make check-pages",
-            returncode=1,
-        )
-    return found
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """Yield the one browser, without the requests that it makes by itself."""
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)

@@ -22,6 +22,7 @@ VIEWS = [
     (360, "dark", None),
     (360, "light", {"rules": {rule: {"enabled": False} for rule in COLOURS}}),
 ]
+MOST_SHIFT = 0.05
 LIMIT = 1_500_000  # bytes of a page with all that it loads, compressed, without MathJax's fonts
 
 # What sticks out of the window to the right and is not inside a box that scrolls by itself.
@@ -54,10 +55,23 @@ RAW_MATH = r"""() => {
 BROKEN_IMAGES = """() => [...document.images]
     .filter((image) => !image.complete || image.naturalWidth === 0).map((image) => image.src)"""
 
-# A formula is hidden from it, and spoken from MathML: thousands of elements without a name or role.
+# Pictures that do not say their size before they are there, or that are shown out of proportion.
+UNSIZED_IMAGES = """() => [...document.querySelectorAll("article img")].filter((image) => {
+    const ratio = (image.width / image.height) / (image.naturalWidth / image.naturalHeight);
+    const said = image.hasAttribute("width") && image.hasAttribute("height");
+    return !said || !(Math.abs(ratio - 1) < 0.02);
+}).map((image) => image.src)"""
+
+# How far the page has moved under the reader's eyes: Google's Cumulative Layout Shift, or more.
+SHIFT = """() => new Promise((resolve) => new PerformanceObserver((list) => resolve(
+    list.getEntries().reduce((sum, entry) => sum + (entry.hadRecentInput ? 0 : entry.value), 0)
+)).observe({type: "layout-shift", buffered: true}) || setTimeout(resolve, 100, 0))"""
+
+# What is inside a formula is left out: thousands of elements without a name or role, hidden from
+# whoever is read to, and the MathML that is read instead.
 AXE_RUN = """async (rules) => {
     const options = {resultTypes: ["violations"], ...rules};
-    const {violations} = await axe.run({exclude: ["mjx-container"]}, options);
+    const {violations} = await axe.run({exclude: ["mjx-math", "mjx-assistive-mml"]}, options);
     return violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) =>
         `${v.id}: ${v.help}: ` + v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(", ")
         + ` (${v.nodes.length} in all)`);
@@ -90,6 +104,9 @@ def test_a_page(browser: Browser, site: str, name: str):
     faults += [f"dead link: {link}" for link in dead_links(links, site)]
     faults += [f"TeX is left: {text}" for text in page.evaluate(RAW_MATH)]
     faults += [f"image not loaded: {image}" for image in page.evaluate(BROKEN_IMAGES)]
+    faults += [f"image without its size: {image}" for image in page.evaluate(UNSIZED_IMAGES)]
+    if (shift := page.evaluate(SHIFT)) > MOST_SHIFT:
+        faults.append(f"moves by {shift:.3f} while it loads")
     size = sum(size for url, size in visit.loaded.items() if not url.endswith(".woff"))
     if size > LIMIT:
         heavy = sorted(visit.loaded.items(), key=lambda item: -item[1])[:5]

@@ -54,6 +54,19 @@ def test_code_is_copied_as_it_stands(browser: Browser, site: str):
     assert copied == block.locator("pre").inner_text().strip()
 
 
+@pytest.mark.parametrize("box", ["div.highlight pre", "div.math > mjx-container"])
+def test_what_scrolls_on_a_phone_does_so_by_keyboard(browser: Browser, site: str, box: str):
+    page = Visit(browser, site, "elbo.html", width=360).page
+    wide = f"""[...document.querySelectorAll("article {box}")]
+        .find((box) => box.clientWidth && box.scrollWidth > box.clientWidth + 50)"""
+    page.wait_for_function(f"{wide}.tabIndex === 0")
+    page.evaluate(f"(window.box = {wide}).focus()")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.box.scrollLeft > 0")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_function("window.box.scrollWidth > window.box.clientWidth || box.tabIndex < 0")
+
+
 def test_what_is_not_there_has_a_page(browser: Browser, site: str):
     missing = f"{site}no/such/page.html"
     visit = Visit(browser, site, "no/such/page.html")
