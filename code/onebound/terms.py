@@ -119,8 +119,9 @@ def tune(schedule: Schedule, denoise: Denoiser, levels: Tensor, generator: Gener
     """Choose the variances that make the bound of these images largest, and what to draw.
 
     From t = 2 on the variances are those of `onebound.diffusion.optimal_variance`. At t = 1 the
-    likelihood is one of bins, not a density, and the best of five multiples of the squared error is
-    taken. A tenth of the chances is shared evenly, in case a step costs more than it seems.
+    likelihood is one of bins, not a density, and the best of ten multiples of the squared error is
+    taken: where most errors are far below a bin, the rare large ones want a much larger variance. A
+    tenth of the chances is shared evenly, in case a step costs more than it seems.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def tune(schedule: Schedule, denoise: Denoiser, levels: Tensor, generator: Gener
     x_0 = to_signed(levels[:1000])
     t = torch.ones(len(x_0), dtype=torch.int64)
     x_0_hat = denoise(sample_xt(schedule, x_0, noise_like(x_0, generator), t), t)
-    tries = (x_0 - x_0_hat).double().square().mean() * 2.0 ** torch.arange(-2, 3)
+    tries = (x_0 - x_0_hat).double().square().mean() * 2.0 ** torch.arange(-2, 8)
     scores = [log_prob_discretised_normal(x_0, x_0_hat, s.log().float()).mean() for s in tries]
     variance[1] = tries[torch.stack(scores).argmax()]
     weight, excess = kl_coefficients(schedule, variance)

@@ -12,23 +12,42 @@ from onebound.diffusion import (
     Denoiser,
     Network,
     clipped,
+    denoiser,
     denoising_loss,
     even_steps,
     respaced,
     stratified_t,
+    x_0_from_v,
 )
 from onebound.distributions import noise_like
 from onebound.metrics import per_example
 from onebound.networks.unet import UNet
 from onebound.optimisers import averaged, muon
 from onebound.samplers import ancestral, last
-from onebound.schedules import Schedule
+from onebound.schedules import Schedule, cosine_schedule
 from onebound.training import mixed_precision
 from onebound.training import train as run
 from onebound.zoo import digits, load
 
+SIZES = ("width", "deep_width", "pairs", "levels", "classes")
+"""What of a recipe is for the network."""
 RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
 """What of a recipe is for `onebound.training.train`."""
+
+
+COSINE = cosine_schedule(1000)
+"""The steps of the networks that are trained for samples."""
+
+
+def sized(recipe: dict[str, Any], T: int) -> UNet:
+    """Return the network of a recipe before training."""
+    torch.manual_seed(recipe["seed"])
+    return UNet(T, **{key: recipe[key] for key in SIZES if key in recipe})
+
+
+def from_v(network: Network) -> Denoiser:
+    """Read x_0_hat off a network whose output is v_hat, over the steps of `COSINE`."""
+    return denoiser(COSINE, network, x_0_from_v)
 
 
 def tilted(schedule: Schedule, tilt: float) -> Tensor:
@@ -57,8 +76,8 @@ def fit(
     schedule: Schedule,
     weight: Tensor,
     checkpoint: Path,
+    recipe: dict[str, Any],
     tell: Tell = tell_nothing,
-    **recipe: Any,
 ) -> Iterator[dict[str, float]]:
     """Lower a weighted squared error on the first 50,000 images, and end with averaged weights.
 
@@ -88,7 +107,7 @@ def fit(
         optimiser=muon,
         average=average,
         checkpoint=checkpoint,
-        **recipe,
+        **{key: recipe[key] for key in RUN},
     )
     for epoch in epochs:
         noise = Generator().manual_seed(0)

@@ -4,13 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from onebound.diffusion import Denoiser, Network, denoiser, guided, x_0_from_v
+from onebound.diffusion import Denoiser, Network, guided
 from onebound.networks.unet import UNet
-from onebound.schedules import cosine_schedule
 from onebound.zoo import load, unet_small
-from onebound.zoo._unets import RUN, draw, fit, judge, tilted
+from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
 
 RECIPE: dict[str, Any] = {
     "width": 32,
@@ -23,19 +20,14 @@ RECIPE: dict[str, Any] = {
     "warm_up": 100,
     "seed": 0,
 }
-SCHEDULE = cosine_schedule(1000)
+SCHEDULE = COSINE
+denoiser_of = from_v
+"""Reads x_0_hat off the network, whose output is v_hat."""
 
 
 def build() -> UNet:
     """Return the network before training."""
-    torch.manual_seed(RECIPE["seed"])
-    sizes = {key: RECIPE[key] for key in ("width", "deep_width", "pairs")}
-    return UNet(SCHEDULE.T, **sizes)
-
-
-def denoiser_of(network: Network) -> Denoiser:
-    """Read x_0_hat off the network, whose output is v_hat."""
-    return denoiser(SCHEDULE, network, x_0_from_v)
+    return sized(RECIPE, SCHEDULE.T)
 
 
 def guided_by_small(network: Network, strength: float = 2.5) -> Denoiser:
@@ -47,8 +39,7 @@ def guided_by_small(network: Network, strength: float = 2.5) -> Denoiser:
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the squared error of v_hat; the network ends with averaged weights."""
     weight = tilted(SCHEDULE, RECIPE["tilt"]) / 784  # a mean over pixels
-    recipe = {key: RECIPE[key] for key in RUN}
-    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, **recipe)
+    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, RECIPE)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:

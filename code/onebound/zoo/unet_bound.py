@@ -21,7 +21,7 @@ from onebound.diffusion import (
 from onebound.metrics import bits_per_dim, estimate, per_example
 from onebound.networks.unet import UNet
 from onebound.schedules import Schedule, log_snr_schedule
-from onebound.zoo._unets import RUN, fit
+from onebound.zoo._unets import fit, sized
 
 RECIPE: dict[str, Any] = {
     "width": 48,
@@ -42,13 +42,7 @@ FINER = log_snr_schedule(4000, last=LAST)
 
 def build() -> UNet:
     """Return the network before training."""
-    torch.manual_seed(RECIPE["seed"])
-    return _sized(SCHEDULE.T)
-
-
-def _sized(T: int) -> UNet:
-    sizes = {key: RECIPE[key] for key in ("width", "deep_width", "pairs", "levels")}
-    return UNet(T, **sizes)
+    return sized(RECIPE, SCHEDULE.T)
 
 
 def with_steps(network: UNet, schedule: Schedule) -> Denoiser:
@@ -56,7 +50,7 @@ def with_steps(network: UNet, schedule: Schedule) -> Denoiser:
 
     It knows the step by waves of t / T, and t / T fixes the SNR: the weights serve any T.
     """
-    other = _sized(schedule.T)
+    other = sized(RECIPE, schedule.T)
     other.load_state_dict(network.state_dict())
     return denoiser(schedule, other.eval(), background().x_0_from_residual)
 
@@ -75,8 +69,7 @@ def denoiser_of(network: Network) -> Denoiser:
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the bound's terms, each step's squared error by its weight in the bound."""
     weight, _ = kl_coefficients(SCHEDULE, reverse_variance(SCHEDULE))
-    recipe = {key: RECIPE[key] for key in RUN}
-    yield from fit(network, denoiser_of, SCHEDULE, SCHEDULE.T * weight, checkpoint, **recipe)
+    yield from fit(network, denoiser_of, SCHEDULE, SCHEDULE.T * weight, checkpoint, RECIPE)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:

@@ -8,12 +8,11 @@ import torch
 from torch import Generator, Tensor
 
 from onebound import data, evaluation
-from onebound.diffusion import Denoiser, Network, denoiser, guided, x_0_from_v
+from onebound.diffusion import Denoiser, Network, guided
 from onebound.metrics import estimate, per_example
 from onebound.networks.unet import UNet
-from onebound.schedules import cosine_schedule
 from onebound.zoo import digits, load
-from onebound.zoo._unets import RUN, draw, fit, judge, tilted
+from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
 
 UNTOLD = 10
 """The label that tells nothing."""
@@ -30,19 +29,14 @@ RECIPE: dict[str, Any] = {
     "warm_up": 100,
     "seed": 0,
 }
-SCHEDULE = cosine_schedule(1000)
+SCHEDULE = COSINE
+denoiser_of = from_v
+"""Reads x_0_hat off the network, whose output is v_hat."""
 
 
 def build() -> UNet:
     """Return the network before training."""
-    torch.manual_seed(RECIPE["seed"])
-    sizes = {key: RECIPE[key] for key in ("width", "deep_width", "pairs", "classes")}
-    return UNet(SCHEDULE.T, **sizes)
-
-
-def denoiser_of(network: Network) -> Denoiser:
-    """Read x_0_hat off the network, whose output is v_hat."""
-    return denoiser(SCHEDULE, network, x_0_from_v)
+    return sized(RECIPE, SCHEDULE.T)
 
 
 def told(network: UNet, y: Tensor) -> Network:
@@ -67,8 +61,7 @@ def guided_by_labels(network: UNet, y: Tensor, strength: float = 2.0) -> Denoise
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the squared error of v_hat; the network ends with averaged weights."""
     weight = tilted(SCHEDULE, RECIPE["tilt"]) / 784  # a mean over pixels
-    recipe = {key: RECIPE[key] for key in RUN}
-    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, tell_most, **recipe)
+    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, RECIPE, tell_most)
 
 
 def some_labels(n: int) -> Tensor:

@@ -4,12 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from onebound.diffusion import Denoiser, Network, denoiser, x_0_from_v
 from onebound.networks.unet import UNet
-from onebound.schedules import cosine_schedule
-from onebound.zoo._unets import RUN, draw, fit, judge, tilted
+from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
 
 RECIPE: dict[str, Any] = {
     "tilt": 2.0,
@@ -19,25 +15,20 @@ RECIPE: dict[str, Any] = {
     "warm_up": 100,
     "seed": 0,
 }
-SCHEDULE = cosine_schedule(1000)
+SCHEDULE = COSINE
+denoiser_of = from_v
+"""Reads x_0_hat off the network, whose output is v_hat."""
 
 
 def build() -> UNet:
     """Return the network before training."""
-    torch.manual_seed(RECIPE["seed"])
-    return UNet(SCHEDULE.T)
-
-
-def denoiser_of(network: Network) -> Denoiser:
-    """Read x_0_hat off the network, whose output is v_hat."""
-    return denoiser(SCHEDULE, network, x_0_from_v)
+    return sized(RECIPE, SCHEDULE.T)
 
 
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Do what `unet` does, for a shorter time."""
     weight = tilted(SCHEDULE, RECIPE["tilt"]) / 784
-    recipe = {key: RECIPE[key] for key in RUN}
-    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, **recipe)
+    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, RECIPE)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:
