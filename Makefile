@@ -16,7 +16,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve test test-all train bench style quality clean distclean mutants numbers check-pages
+.PHONY: help setup data book serve pdf test test-all train bench style quality clean distclean mutants numbers check-pages
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -50,15 +50,23 @@ _build/.book: $(READY) _build/.data $(CODE) $(PAGES) $(TESTS) pyproject.toml
 numbers: book ## write down the numbers of this build, for other machines to compare with
 	$(BIN)/python -m bookbuild record
 # What a browser's checks need on top; a contributor without a browser does without.
-$(VENV)/.browser: $(READY) tests/browser/package-lock.json
-	@command -v npm > /dev/null || { echo "make: no npm found; install Node.js 18.16 or later (Debian and Ubuntu: apt-get install nodejs npm)" >&2; exit 1; }
+$(VENV)/.playwright: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev,browser]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
+	@command -v npm > /dev/null || { echo "make: no npm found; install Node.js 18.16 or later (Debian and Ubuntu: apt-get install nodejs npm)" >&2; exit 1; }
 	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
+check-pages: $(VENV)/.browser _build/onebound.pdf ## check every built page in Chromium, light and dark, wide and narrow
 	$(BIN)/python -m pytest --numprocesses auto --ignore tests/browser/test_lighthouse.py tests/browser
 	$(BIN)/python -m pytest tests/browser/test_lighthouse.py
+
+pdf: _build/onebound.pdf ## print the book into _build/onebound.pdf; needs Chromium
+
+_build/onebound.pdf: $(VENV)/.playwright _build/.book
+	$(BIN)/python -m bookbuild pdf
 
 serve: book ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -11,6 +11,7 @@ from bookbuild.execution import execute
 from bookbuild.gate import gate
 from bookbuild.links import check_links
 from bookbuild.notebooks import write_notebooks
+from bookbuild.pdf import print_book
 from bookbuild.values import compare, record
 
 
@@ -22,6 +23,7 @@ def main() -> int:
     commands.add_parser("cache-pack", help="write the outputs of every page into one file")
     commands.add_parser("cache-fetch", help="take them from a release's, or from $ONEBOUND_CACHE")
     commands.add_parser("notebooks", help="write each page with code as a notebook")
+    commands.add_parser("pdf", help="print the built book into _build/onebound.pdf")
     commands.add_parser("links", help="check that the links out of the book lead somewhere")
     commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
     checks = commands.add_parser("gate", help="check a built book")
@@ -38,6 +40,8 @@ def main() -> int:
             fetch(Path.cwd())
         elif arguments.command == "notebooks":
             write_notebooks(Path.cwd(), Path.cwd() / "_build/notebooks")
+        elif arguments.command == "pdf":
+            print(f"printed {print_book(Path.cwd())}")
         elif arguments.command == "links":
             check_links(Path.cwd())
         elif arguments.command == "execute":

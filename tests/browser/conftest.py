@@ -1,9 +1,7 @@
 """A server of the built book, as a host serves it, and one Chromium for all tests."""
 
 import gzip
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -14,21 +12,20 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from bookbuild.browser import find_chromium
+from bookbuild.chapters import BookError
+
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build/html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ZIPPED = {".html", ".css", ".js", ".svg", ".xml", ".json", ".ipynb", ".md", ".txt"}
 
 
 if not (HTML / "404.html").is_file():
     pytest.exit(f"no book in {HTML}: run `make book` first", returncode=1)
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-if CHROMIUM is None:
-    pytest.exit(
-        "no Chromium found: install one (Debian and Ubuntu: apt-get install chromium) "
-        "or name it: CHROMIUM=/path/to/chromium make check-pages",
-        returncode=1,
-    )
+try:
+    CHROMIUM = find_chromium()
+except BookError as error:
+    pytest.exit(str(error), returncode=1)
 # The folder of its host that the book was built for: its page for what is not there tells.
 PREFIX = re.search(r'href="([^"]*)_static/', (HTML / "404.html").read_text(encoding="utf-8"))[1]
 

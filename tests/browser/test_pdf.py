@@ -1,0 +1,54 @@
+"""The book as one PDF, which `make pdf` has printed."""
+
+import re
+
+import pytest
+from conftest import HTML, ROOT
+from pypdf import PdfReader
+from pypdf.generic import Destination
+
+from bookbuild.chapters import page_names
+from bookbuild.pdf import PDF
+
+
+@pytest.fixture(scope="module")
+def pdf() -> PdfReader:
+    return PdfReader(ROOT / PDF)
+
+
+def titles(pdf: PdfReader) -> dict[str, int]:
+    """Return the bookmarks of the first level, with the number of the page they lead to."""
+    tops = [mark for mark in pdf.outline if isinstance(mark, Destination)]
+    return {mark.title: pdf.get_destination_page_number(mark) for mark in tops}
+
+
+def test_every_page_has_a_bookmark(pdf: PdfReader):
+    expected = []
+    for name in page_names(ROOT):
+        html = (HTML / f"{name}.html").read_text(encoding="utf-8")
+        (heading,) = re.findall(r"<h1>(.+?)<a class=\"headerlink\"", html, re.DOTALL)
+        expected.append(" ".join(re.sub("<[^>]+>", "", heading).split()))
+    found = titles(pdf)
+    assert list(found) == expected
+    assert list(found.values()) == sorted(set(found.values())), "each begins on a page of its own"
+
+
+def test_its_text_is_the_book(pdf: PdfReader):
+    texts = [page.extract_text() for page in pdf.pages]
+    for number, text in enumerate(texts, 1):
+        assert text.strip().endswith(str(number)), "pages are numbered"
+        assert not re.search(r"\\[(\[]|\\begin\{|Math input error|Hide code cell", text), text
+    for title, page in titles(pdf).items():
+        # What does not stand on its page by its first words, a browser has laid out wrongly.
+        assert title.split()[-1] in texts[page], title
+
+
+def test_links_stay_inside_or_lead_to_the_web(pdf: PdfReader):
+    kinds = set()
+    for page in pdf.pages:
+        for annotation in page.get("/Annots", []):
+            annotation = annotation.get_object()
+            address = annotation.get("/A", {}).get("/URI", "")
+            kinds.add(address.partition(":")[0] if address else "inside")
+    assert "inside" in kinds
+    assert kinds <= {"inside", "https", "http"}
