@@ -12,6 +12,7 @@ from bookbuild.gate import gate
 from bookbuild.links import check_links
 from bookbuild.notebooks import write_notebooks
 from bookbuild.pdf import print_book
+from bookbuild.picture import draw_picture
 from bookbuild.values import compare, record
 
 
@@ -28,6 +29,7 @@ def main() -> int:
     commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
     checks = commands.add_parser("gate", help="check a built book")
     checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
+    commands.add_parser("picture", help="draw the digits at the top of README again")
     commands.add_parser("record", help="write down the numbers of this build")
     commands.add_parser("compare", help="compare the numbers of this build with those written down")
     arguments = parser.parse_args()
@@ -46,6 +48,8 @@ def main() -> int:
             check_links(Path.cwd())
         elif arguments.command == "execute":
             execute(Path.cwd())
+        elif arguments.command == "picture":
+            draw_picture(Path.cwd() / "book/images/samples.png")
         elif arguments.command == "record":
             record(Path.cwd())
         elif arguments.command == "compare":
