@@ -16,6 +16,10 @@ from bookbuild.execution import current_folder, executed_notebook
 # Sphinx and MyST-NB write an image's own path where an author gives no alternative text.
 _FILE_NAME = re.compile(r"\S*/\S*|.*\.(svg|png|jpe?g|gif|webp|avif)|[0-9a-f]{12,}", re.IGNORECASE)
 
+# What shows TeX or program text on purpose, and MathJax's own.
+_NOT_PROSE = "code, pre, script, style, .math, mjx-container"
+_TEX = re.compile(r"\\[(\[]|\$\$|\\[a-z]{3,}")
+
 Reader = Callable[[Path], tuple[BeautifulSoup, set[str]]]
 
 
@@ -26,7 +30,8 @@ def gate(root: Path, html: Path) -> None:
     ------
     BookError
         If a page is missing; if a code cell did not run, ended in an error or is not on its page;
-        if an image has no alternative text; if a link leads nowhere. One line for each fault.
+        if an image has no alternative text; if TeX stands in the text (a formula with a line that
+        begins with a minus becomes a list); if a link leads nowhere. One line for each fault.
     """
     read = functools.cache(_read)
     pages = read_pages(root).values()
@@ -58,6 +63,9 @@ def _faults(root: Path, html: Path, page: Page, read: Reader) -> Iterator[str]:
         yield from _cell_faults(root, page, block_of)
     if article.select(".traceback"):
         yield ": shows a traceback"
+    for text in article.find_all(string=_TEX):
+        if not text.parent.css.closest(_NOT_PROSE):
+            yield f": shows TeX: {' '.join(text.split())}"
     cell_of = {id(image): n for n, block in block_of.items() for image in block.select("img")}
     ours = {id(image) for image in article.select("img")}
     for image in soup.select("img"):

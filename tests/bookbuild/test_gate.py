@@ -67,6 +67,10 @@ END = "</article>"
             ["one, code cell 1: its output", "one, code cell 2: its out"],
         ),
         (in_html("output stream", "output traceback stream"), ["one: shows a traceback"]),
+        # Mathematics
+        (in_html(END, f"<p>so $\\log</p>{END}"), ["one: shows TeX: so $\\log"]),
+        (in_html(END, f"<p>$$x$$</p><code>\\sqrt</code>{END}"), ["one: shows TeX: $$x$$"]),
+        (in_html(END, f'<span class="math">\\(\\sqrt 2\\)</span>{END}'), []),
         # Images
         (in_html(ALT, ""), ["one, code cell 2: no alternative text: _images/"]),
         (in_html(ALT, 'alt=" "'), ["one, code cell 2: no alternative text"]),
