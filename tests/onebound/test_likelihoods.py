@@ -528,6 +528,56 @@ def test_gradients_of_the_discretised_normal():
         assert gradcheck(of_few_pixels, [z, number(logvar).requires_grad_()])
 
 
+def exact_slopes(x, mean, logvar):
+    """Derivatives of the log-mass of x's bin in mean and log-variance, element by element.
+
+    With erfcx(u) = exp(u^2) erfc(u) nothing underflows in (phi(b) - phi(a)) / (Phi(b) - Phi(a)) and
+    (b phi(b) - a phi(a)) / (Phi(b) - Phi(a)). In an open bin a is minus infinity.
+    """
+    # Of a bin and its mirror image take the one that is below the mean; open bins end at one edge.
+    open_bin = x.abs() == 1
+    side = torch.where(open_bin, -x, torch.where(x > mean, -1, 1))
+    scale = torch.exp(-0.5 * logvar)
+    b, a = ((side * (x - mean) + edge / 255) * scale for edge in (1, -1))
+    log_ratio = torch.where(open_bin, -torch.inf, (b - a) * (b + a) / 2)  # of phi(a) to phi(b)
+    ratio = torch.exp(log_ratio)
+    a = torch.where(open_bin, 0, a)
+    mass = torch.special.erfcx(-b / 2**0.5) - ratio * torch.special.erfcx(-a / 2**0.5)
+    phi = math.sqrt(2 / math.pi) / mass
+    return side * scale * phi * torch.expm1(log_ratio), -0.5 * phi * (b - ratio * a)
+
+
+@pytest.mark.parametrize("logvar", [-30.0, -22.0, -16.0, -10.0, -5.0, -1.0, 0.0, 7.0, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_the_discretised_normal_millions_of_deviations_away(dtype, logvar):
+    # At log-variance -30 the means are up to 30 million standard deviations from the pixel.
+    away = torch.tensor([10, 3, 0.3, 0.05, 0.01, 1e-3, 0, -1e-3, -0.01, -0.05, -0.3, -3, -10])
+    levels = torch.tensor([0.0, 1, 100, 254, 255])
+    x = -torch.ones(1, 1, 28, 28, dtype=dtype)
+    x[0, 0, :5, :13] = (2 * levels / 255 - 1)[:, None]
+    mean, logvar = x.clone(), torch.full_like(x, logvar)
+    mean[0, 0, :5, :13] += away
+    value = log_prob_discretised_normal(x, mean.requires_grad_(), logvar.requires_grad_())
+    found = torch.autograd.grad(value.sum(), [mean, logvar])
+    exact = exact_slopes(*(p.detach().double() for p in (x, mean, logvar)))
+    for gradient, slope in zip(found, exact, strict=True):
+        assert torch.isfinite(gradient).all()
+        torch.testing.assert_close(gradient.double(), slope, rtol=2e-4, atol=1e-25)
+
+
+@pytest.mark.parametrize("z", [-99.5, -100.0, -100.5, -1e4])
+def test_an_open_bin_where_one_way_to_its_log_takes_over_from_another(z):
+    x = -torch.ones(1, 1, 28, 28, dtype=torch.float64)
+    mean = (x + 1 / 255 - z).requires_grad_()
+    value = log_prob_discretised_normal(x, mean, number(0.0))
+    with mp.workdps(40):
+        expected = float(mp.log(mp.ncdf(z)))
+        slope = float(-mp.npdf(z) / mp.ncdf(z))
+    assert value.item() / 784 == pytest.approx(expected, rel=1e-13)
+    (found,) = torch.autograd.grad(value.sum(), mean)
+    torch.testing.assert_close(found, torch.full_like(x, slope), rtol=1e-9, atol=0)
+
+
 @pytest.mark.equation("eq-normal-likelihood")
 def test_summed_squared_error_is_a_gaussian_with_variance_one_half(grey, logits):
     squares = ((grey - logits) ** 2).flatten(1).sum(1)
