@@ -167,7 +167,7 @@ def sample_continuous_bernoulli(logits: Tensor, generator: Generator | None = No
         In [0, 1], the shape of `logits`.
     """
     u = torch.rand(logits.shape, dtype=logits.dtype, device=logits.device, generator=generator)
-    size = torch.where(logits == 0, 1.0, logits).abs()
+    size = logits.abs()
     below = -torch.log1p(u * torch.expm1(-size)) / size  # the draw for -|l|, the mirror of |l|'s
     return torch.where(logits == 0, u, torch.where(logits < 0, below, 1 - below))
 
