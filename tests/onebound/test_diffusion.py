@@ -425,6 +425,19 @@ def test_the_estimate_has_the_mean_of_the_bound():
     assert ((full.kl_steps.mean(0) - estimate.kl_steps.mean(0)).abs() <= 4 * stderr).all()
 
 
+def test_the_estimate_is_exact_where_the_noise_does_not_matter():
+    # A guess that ignores x_t errs alike whatever the noise; n = 2 (T - 1) visit each step twice.
+    schedule = cosine_schedule(6)
+    x_0 = digits(1, seed=3).expand(10, -1, -1, -1)
+    full, estimate = (
+        function(schedule, lambda x_t, t: 0.1 * torch.ones_like(x_t), x_0, 1.5 * schedule.beta)
+        for function in (bound, bound_estimate)
+    )
+    assert ((estimate.kl_steps > 0).sum(0)[2:] == 2).all()
+    torch.testing.assert_close(estimate.kl_steps.mean(0), full.kl_steps[0])
+    torch.testing.assert_close(estimate.elbo.mean(), full.elbo.mean())
+
+
 @pytest.mark.equation("eq-diffusion-bound")
 def test_the_groups_add_up():
     terms = Bound(torch.tensor([-1.0]), torch.tensor([[0.0, 0.0, 2.0, 3.0]]), torch.tensor([0.5]))
@@ -646,6 +659,15 @@ def test_no_other_variance_has_a_smaller_divergence():
     # `[eq-optimal-variance]`: what is left is half the log of the ratio of the variances.
     left = dims / 2 * torch.log(best / schedule.beta_tilde)[2:]
     torch.testing.assert_close(total(best), left)
+
+
+def test_the_best_variance_counts_the_pixels_of_an_image_unless_told():
+    schedule = linear_schedule(T)
+    error = torch.linspace(0.1, 3, T + 1, dtype=torch.float64)
+    # The part beyond beta_tilde is a mean over dimensions.
+    beyond = optimal_variance(schedule, error) - schedule.beta_tilde
+    of_one = optimal_variance(schedule, error, 1) - schedule.beta_tilde
+    torch.testing.assert_close((28 * 28 * beyond)[1:], of_one[1:], rtol=1e-9, atol=0)
 
 
 def test_the_error_has_to_have_an_entry_a_step():

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from mpmath import mp
 from torch import distributions as td
 from torch.autograd import gradcheck
 
@@ -116,8 +117,12 @@ def test_other_bad_input_is_refused_and_named(function, logits, grey):
         function(x[:, 0], logits)
     with pytest.raises(ValueError, match=r"\(3, 1, 28, 28\) and logits \(3, 1, 28, 1\)"):
         function(x, logits[..., :1])
+    with pytest.raises(ValueError, match=r"\(1, 1, 28, 28\) and logits \(3, 1, 28, 28\)"):
+        function(x[:1], logits)
     with pytest.raises(ValueError, match="values from -1 to 1"):
         function(2 * x - 1, logits)
+    with pytest.raises(ValueError, match=r"values from 0 to 1\.5"):
+        function(1.5 * x, logits)
     with pytest.raises(ValueError, match="nan"):
         function(x / 0, logits)
     with pytest.raises(ValueError, match="uint8"):
@@ -176,6 +181,33 @@ def test_the_series_meets_the_closed_form():
     inside, outside = edge * (1 - 1e-12), edge * (1 + 1e-12)
     for function in (continuous_bernoulli_log_normaliser, continuous_bernoulli_mean):
         torch.testing.assert_close(function(inside), function(outside), rtol=0, atol=2e-13)
+
+
+@pytest.mark.equation("eq-continuous-bernoulli-series")
+@pytest.mark.parametrize(
+    ("function", "exact", "left_out"),
+    [
+        (
+            continuous_bernoulli_log_normaliser,
+            lambda logit: mp.log(mp.expm1(logit) / logit),
+            lambda logits: logits**8 / 9676800,
+        ),
+        (
+            continuous_bernoulli_mean,
+            lambda logit: 1 + 1 / mp.expm1(logit) - 1 / logit,
+            lambda logits: logits**7 / 1209600,
+        ),
+    ],
+)
+def test_the_error_of_the_series_is_the_first_term_that_it_leaves_out(function, exact, left_out):
+    # A fit through many points, since rounding is a hundredth of the error at each.
+    logits = torch.linspace(0.09, 0.0999, 200, dtype=torch.float64)
+    logits = torch.cat([logits, -logits])
+    pairs = zip(function(logits).tolist(), logits.tolist(), strict=True)
+    with mp.workdps(40):
+        error = number([float(value - exact(mp.mpf(logit))) for value, logit in pairs])
+    term = left_out(logits)
+    assert (error @ term / (term @ term)).item() == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.equation("eq-continuous-bernoulli-mean")
@@ -342,6 +374,25 @@ def test_a_narrow_normal_picks_its_level_and_a_wide_one_is_its_density():
     torch.testing.assert_close(wide, density, rtol=1e-5, atol=0)
 
 
+# Distance of the mean and half the width of the bin, both in standard deviations.
+NARROW = [(0.0, 0.0099), (0.9, 0.0052), (-2.0, 0.0033), (3.9, 0.002), (-8.9, 0.001)]
+
+
+@pytest.mark.equation("eq-discretised-normal")
+@pytest.mark.parametrize(("centre", "half"), NARROW)
+def test_a_bin_much_narrower_than_sigma_keeps_all_its_digits(centre, half):
+    # On so short a piece of the density ten nodes are exact up to rounding.
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(10))
+    sigma = number(1 / (255 * half))
+    x = torch.full((1, 1, 28, 28), 2 * 100 / 255 - 1, dtype=torch.float64)
+    mean = x - centre * sigma
+    z = ((x - mean)[0, 0, 0, 0] + nodes / 255) / sigma
+    mass = torch.logsumexp(torch.log(weights * half) - 0.5 * z**2, 0)
+    expected = 784 * (mass - 0.5 * math.log(2 * math.pi))
+    ours = log_prob_discretised_normal(x, mean, 2 * sigma.log())[0]
+    torch.testing.assert_close(ours, expected, rtol=0, atol=784 * 1e-13)
+
+
 @pytest.mark.parametrize("side", [-1, 1])
 def test_discretised_normal_far_in_the_tails(side):
     # 100 standard deviations away the mass of a bin is that at its nearer edge, to first order
@@ -412,13 +463,15 @@ def test_level_draws_and_means_follow_the_logits():
 def test_levels_are_asked_for_by_name(function, parameters):
     x = torch.full(SHAPE, 0.2)
     assert function(x, *parameters).shape == (3,)  # 0.2 is 51 / 255
-    x[1, 0, 2, 3] = 0.3
+    x[1, 0, 2, 3], x[2, 0, 2, 3] = 0.3, 0.7
     with pytest.raises(ValueError, match=r"k / 255 .* got 0\.3: "):
         function(x, *parameters)
     with pytest.raises(ValueError, match="uint8"):
         function(x.byte(), *parameters)
     with pytest.raises(ValueError, match="values from 2 to 2"):
         function(torch.full(SHAPE, 2.0), *parameters)
+    with pytest.raises(ValueError, match=r"values from -0\.2 to -0\.2"):
+        function(torch.full(SHAPE, -0.2), *parameters)
 
 
 def test_levels_on_the_signed_axis_are_asked_for_by_name():
@@ -433,9 +486,11 @@ def test_levels_on_the_signed_axis_are_asked_for_by_name():
         log_prob_discretised_normal(torch.full(SHAPE, 2.0), x, zero)
 
 
-def test_a_categorical_with_too_few_logits_is_refused():
-    with pytest.raises(ValueError, match=r"need logits \(3, 256, 28, 28\), got \(3, 255, 28, 28\)"):
-        log_prob_categorical(torch.zeros(SHAPE), torch.zeros(3, 255, 28, 28))
+@pytest.mark.parametrize("count", [255, 257])
+def test_a_categorical_with_too_few_or_many_logits_is_refused(count):
+    got = rf"need logits \(3, 256, 28, 28\), got \(3, {count}, 28, 28\)"
+    with pytest.raises(ValueError, match=got):
+        log_prob_categorical(torch.zeros(SHAPE), torch.zeros(3, count, 28, 28))
 
 
 @pytest.mark.parametrize(
@@ -471,6 +526,56 @@ def test_gradients_of_the_discretised_normal():
     z = number([-0.98, -0.4, 0.4, 0.97]).requires_grad_()
     for logvar in (-9.0, -3.0, 0.5):
         assert gradcheck(of_few_pixels, [z, number(logvar).requires_grad_()])
+
+
+def exact_slopes(x, mean, logvar):
+    """Derivatives of the log-mass of x's bin in mean and log-variance, element by element.
+
+    With erfcx(u) = exp(u^2) erfc(u) nothing underflows in (phi(b) - phi(a)) / (Phi(b) - Phi(a)) and
+    (b phi(b) - a phi(a)) / (Phi(b) - Phi(a)). In an open bin a is minus infinity.
+    """
+    # Of a bin and its mirror image take the one that is below the mean; open bins end at one edge.
+    open_bin = x.abs() == 1
+    side = torch.where(open_bin, -x, torch.where(x > mean, -1, 1))
+    scale = torch.exp(-0.5 * logvar)
+    b, a = ((side * (x - mean) + edge / 255) * scale for edge in (1, -1))
+    log_ratio = torch.where(open_bin, -torch.inf, (b - a) * (b + a) / 2)  # of phi(a) to phi(b)
+    ratio = torch.exp(log_ratio)
+    a = torch.where(open_bin, 0, a)
+    mass = torch.special.erfcx(-b / 2**0.5) - ratio * torch.special.erfcx(-a / 2**0.5)
+    phi = math.sqrt(2 / math.pi) / mass
+    return side * scale * phi * torch.expm1(log_ratio), -0.5 * phi * (b - ratio * a)
+
+
+@pytest.mark.parametrize("logvar", [-30.0, -22.0, -16.0, -10.0, -5.0, -1.0, 0.0, 7.0, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_the_discretised_normal_millions_of_deviations_away(dtype, logvar):
+    # At log-variance -30 the means are up to 30 million standard deviations from the pixel.
+    away = torch.tensor([10, 3, 0.3, 0.05, 0.01, 1e-3, 0, -1e-3, -0.01, -0.05, -0.3, -3, -10])
+    levels = torch.tensor([0.0, 1, 100, 254, 255])
+    x = -torch.ones(1, 1, 28, 28, dtype=dtype)
+    x[0, 0, :5, :13] = (2 * levels / 255 - 1)[:, None]
+    mean, logvar = x.clone(), torch.full_like(x, logvar)
+    mean[0, 0, :5, :13] += away
+    value = log_prob_discretised_normal(x, mean.requires_grad_(), logvar.requires_grad_())
+    found = torch.autograd.grad(value.sum(), [mean, logvar])
+    exact = exact_slopes(*(p.detach().double() for p in (x, mean, logvar)))
+    for gradient, slope in zip(found, exact, strict=True):
+        assert torch.isfinite(gradient).all()
+        torch.testing.assert_close(gradient.double(), slope, rtol=2e-4, atol=1e-25)
+
+
+@pytest.mark.parametrize("z", [-99.5, -100.0, -100.5, -1e4])
+def test_an_open_bin_where_one_way_to_its_log_takes_over_from_another(z):
+    x = -torch.ones(1, 1, 28, 28, dtype=torch.float64)
+    mean = (x + 1 / 255 - z).requires_grad_()
+    value = log_prob_discretised_normal(x, mean, number(0.0))
+    with mp.workdps(40):
+        expected = float(mp.log(mp.ncdf(z)))
+        slope = float(-mp.npdf(z) / mp.ncdf(z))
+    assert value.item() / 784 == pytest.approx(expected, rel=1e-13)
+    (found,) = torch.autograd.grad(value.sum(), mean)
+    torch.testing.assert_close(found, torch.full_like(x, slope), rtol=1e-9, atol=0)
 
 
 @pytest.mark.equation("eq-normal-likelihood")
