@@ -86,10 +86,8 @@ RECIPES = {
     "told 96": _told(32, deep_width=96),
     "told 112": _told(64, learning_rate=0.02, deep_width=112, pairs=3),
 }
-BUDGETS = {1: "told", 5: "told 96", 20: "told 112"}
-"""The network that does best after so many minutes."""
-STRENGTHS = (1.0, 1.5, 2.0)
-"""Of guidance by labels; 1 is none."""
+BUDGETS = {1: ("told", 2.0), 5: ("told 96", 1.5), 20: ("told 112", 1.25)}
+"""The network that does best after so many minutes, and how strongly its labels guide it."""
 
 
 # ---- training, in processes of its own
@@ -197,17 +195,16 @@ def spread(values: list[float]) -> str:
     return f"{median:.4g} ({low:.4g} to {high:.4g})"
 
 
-def quality(minutes: float, name: str, real: evaluation.Reference) -> None:
+def quality(minutes: int, real: evaluation.Reference) -> None:
     """Print how good samples are after some minutes of training, told a label and not."""
+    name, strength = BUDGETS[minutes]
     run = trained(name, fitting(name, 60 * minutes))
     print(f"{name}: {run.seconds[0]:.0f} s of training on {run.images:,} images", flush=True)
     y = unet_classes.some_labels(2000).split(250)
-    untold = RECIPES[name].denoiser(run.network)
-    denoisers = {"not told the label": [untold] * len(y)} | {
-        f"told, strength {strength}": [
-            unet_classes.guided_by_labels(run.network, part, strength) for part in y
-        ]
-        for strength in STRENGTHS
+    guide = unet_classes.guided_by_labels
+    denoisers = {
+        "not told the label": [RECIPES[name].denoiser(run.network)] * len(y),
+        f"told, strength {strength}": [guide(run.network, part, strength) for part in y],
     }
     for how, parts in denoisers.items():
         samples = [
@@ -253,7 +250,7 @@ def main() -> None:
     classifier, _ = zoo.load(digits)
     real = evaluation.reference(classifier)
     for minutes in arguments.minutes:
-        quality(minutes, BUDGETS[minutes], real)
+        quality(minutes, real)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from bookbuild.bench import BUDGETS, RECIPES, eps_error, spread, work
 
 
-@pytest.mark.parametrize("name", ["UNet", BUDGETS[1]])
+@pytest.mark.parametrize("name", ["UNet", BUDGETS[1][0]])
 def test_a_training_leaves_averaged_weights_and_what_it_took(tmp_path, name):
     file = tmp_path / "network.safetensors"
     work(name, 128, 2, file)
