@@ -30,11 +30,12 @@ body { display: block; min-height: 0; }
 .bd-main .bd-content article.bd-article { break-before: page; padding: 0; }
 .bd-main .bd-content article.bd-article:first-of-type { break-before: auto; }
 .bd-main .bd-content .bd-article h1:first-of-type { display: block; margin-top: 0; }
-.bd-main .bd-content table { break-inside: auto; }
+.bd-main .bd-content table { break-inside: auto; font-size: 0.85em; }
 p { orphans: 2; widows: 2; }
 p.caption { break-after: avoid; }
 tr, figure, img, div.math, div.highlight, pre, .cell_input { break-inside: avoid; }
-div.highlight pre { overflow: visible; white-space: pre-wrap; }
+.bd-content div.highlight pre { font-size: 0.78em; overflow: visible; white-space: pre-wrap; }
+.toctree-wrapper li, .toctree-wrapper p.caption { line-height: 1.4; margin-block: 0.25rem; }
 .pst-scrollable-table-container, div.math, div.math > mjx-container { overflow: visible; }
 .equation-links { display: none; }
 """
