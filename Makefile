@@ -59,11 +59,12 @@ $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
 	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-check-pages: $(VENV)/.browser _build/onebound.pdf ## check every built page in Chromium, light and dark, wide and narrow
-	$(BIN)/python -m pytest --numprocesses auto --ignore tests/browser/test_lighthouse.py tests/browser
+check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
+	$(BIN)/python -m pytest --numprocesses auto tests/browser/test_pages.py tests/browser/test_use.py
 	$(BIN)/python -m pytest tests/browser/test_lighthouse.py
 
-pdf: _build/onebound.pdf ## print the book into _build/onebound.pdf; needs Chromium
+pdf: _build/onebound.pdf ## print the book into _build/onebound.pdf and check it; needs Chromium (minutes)
+	$(BIN)/python -m pytest tests/browser/test_pdf.py
 
 _build/onebound.pdf: $(VENV)/.playwright _build/.book
 	$(BIN)/python -m bookbuild pdf
