@@ -85,7 +85,7 @@ def fit(
     ------
     dict
         One record an epoch, with the mean loss of the network that learns ("loss") and of the
-        averaged one on the 10,000 validation images ("validation").
+        averaged one on every fifth validation image ("validation").
     """
     images, labels, *_ = data.mnist()
     shown, held_out = data.split_validation(torch.arange(len(images)))
@@ -112,7 +112,7 @@ def fit(
     for epoch in epochs:
         noise = Generator().manual_seed(0)
         averages = average.module.eval()
-        validation = per_example(lambda index: loss(averages, index, noise), held_out)  # noqa: B023
+        validation = per_example(lambda i: loss(averages, i, noise), held_out[::5])  # noqa: B023
         yield {
             "epoch": epoch.number,
             "steps": epoch.steps,

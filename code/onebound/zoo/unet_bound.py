@@ -24,11 +24,11 @@ from onebound.schedules import Schedule, log_snr_schedule
 from onebound.zoo._unets import fit, sized
 
 RECIPE: dict[str, Any] = {
-    "width": 48,
+    "width": 96,
     "deep_width": 64,
     "pairs": 2,
     "levels": 7,
-    "epochs": 24,
+    "epochs": 36,
     "batch_size": 64,
     "learning_rate": 0.02,
     "warm_up": 100,
