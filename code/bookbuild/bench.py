@@ -62,8 +62,10 @@ class Recipe:
         return denoiser(SCHEDULE, network, self.x_0_from)
 
 
-def _unet(batch_size: int, tell: Tell, learning_rate: float = 0.03, **sizes: int) -> Recipe:
-    options = {"optimiser": muon, "learning_rate": learning_rate, "warm_up": 100}
+def _unet(
+    batch_size: int, tell: Tell, learning_rate: float = 0.03, warm_up: int = 100, **sizes: int
+) -> Recipe:
+    options = {"optimiser": muon, "learning_rate": learning_rate, "warm_up": warm_up}
     return Recipe(
         lambda: UNet(SCHEDULE.T, **sizes),
         x_0_from_v,
@@ -82,7 +84,7 @@ RECIPES = {
         {"optimiser": adam, "learning_rate": 2e-3, "batch_size": 128},
     ),
     "UNet": _unet(32, tell_nothing),
-    "UNet 128": _unet(128, tell_nothing),
+    "UNet 128": _unet(128, tell_nothing, warm_up=20, width=24),  # 12,800 images are 100 steps
     "told": _told(32),
     "told 96": _told(32, deep_width=96),
     "told 112": _told(64, learning_rate=0.02, deep_width=112, pairs=3),
