@@ -121,8 +121,9 @@ def disagreement(old: str, new: str, share: float) -> str | None:
     """Say how two texts with numbers disagree: the words exactly, the numbers beyond tolerance.
 
     A number that states its standard error may differ by four times that of the difference of two
-    such numbers. Any other may differ by a share of itself. The last digit printed may always
-    differ by one. Standard errors may differ by half.
+    such numbers; an error may be half a digit larger than printed, so 0.00 is not none. Any other
+    may differ by a share of itself. The last digit printed may always differ by one. Standard
+    errors may differ by half.
     """
     if old == new:
         return None
@@ -136,7 +137,7 @@ def disagreement(old: str, new: str, share: float) -> str | None:
         if a.is_error:
             allowed, why = 0.5 * max(a.value, b.value), "half of a standard error"
         elif errors:
-            allowed = 4 * math.hypot(*(error.value for error in errors))
+            allowed = 4 * math.hypot(*(e.value + e.last_digit / 2 for e in errors))
             why = "four standard errors of the difference"
         else:
             allowed, why = share * abs(a.value), f"{share:g} of it"

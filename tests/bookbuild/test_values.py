@@ -24,8 +24,10 @@ from bookbuild.values import RECORD, TOLERANCES, compare, disagreement, glued, r
         ("13,803", "13,804", 0.0, True),
         ("13,803", "13,805", 0.0, False),
         # With one: four of the difference's, whatever the share.
-        ("5.0 ± 0.3", "6.7 ± 0.3", 0.0, True),  # 4 * 0.424 = 1.697
-        ("5.0 ± 0.3", "6.9 ± 0.3", 0.5, False),
+        ("5.0 ± 0.3", "7.0 ± 0.3", 0.0, True),  # 4 * 0.35 * 1.414 = 1.98, as errors are rounded
+        ("5.0 ± 0.3", "7.1 ± 0.3", 0.5, False),
+        ("8.883 ± 0.000", "8.886 ± 0.000", 0.0, True),  # 4 * 0.0005 * 1.414 = 0.0028
+        ("8.883 ± 0.000", "8.887 ± 0.000", 0.5, False),
         ("5.0 ± 0.3", "5.0 ± 0.6", 0.0, True),
         ("5.0 ± 0.3", "5.0 ± 0.9", 0.0, False),
         ("7 ± 1 %", "12 ± 1 %", 0.0, True),
@@ -56,7 +58,7 @@ def test_what_agrees(old: str, new: str, share: float, expected: bool):
             "5.0 ± 0.3",
             "8.0 ± 0.4",
             0.1,
-            "off by 3, tolerance 2.1 (four standard errors of the difference and one in the last "
+            "off by 3, tolerance 2.38 (four standard errors of the difference and one in the last "
             "digit)",
         ),
         (
