@@ -102,6 +102,16 @@ def test_every_make_target_that_a_workflow_calls_exists():
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in called)
 
 
+def test_ci_compares_the_numbers_of_its_own_build():
+    commands = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    runs = [step.get("run", "").partition(" ")[0] for step in job("ci", "build")["steps"]]
+    assert ".ci/run" in runs
+    compares = next(n for n, c in enumerate(commands) if "-m bookbuild compare" in c)
+    assert commands.index("make distclean") < commands.index("make book") < compares
+    assert not re.search(r"\|\||&", commands[compares])  # its failure is the script's
+    assert "set -euo pipefail" in commands
+
+
 def test_binder_installs_through_the_constraints_and_opens_pages_as_notebooks():
     script = ROOT / ".binder/postBuild"
     text = script.read_text(encoding="utf-8")

@@ -53,8 +53,8 @@ def main() -> int:
         elif arguments.command == "record":
             record(Path.cwd())
         elif arguments.command == "compare":
-            if outside := compare(Path.cwd()):
-                raise BookError("\n".join(["out of their tolerance are", *outside]))
+            if found := compare(Path.cwd()):
+                raise BookError("\n".join(["the numbers are not those written down", *found]))
         else:
             gate(Path.cwd(), arguments.html)
     except BookError as error:

@@ -59,38 +59,57 @@ def record(root: Path) -> None:
 
 
 def compare(root: Path) -> list[str]:
-    """Say how the values of this build differ from those written down.
+    """Say where the values of this build are not those written down.
 
     Returns
     -------
     list of str
-        One line for each value that is out of its tolerance.
+        One line for each value that is out of its tolerance, for each that is not written down,
+        and for each that is and that no cell hands to the prose any more.
+
+    Raises
+    ------
+    BookError
+        If nothing is written down, or the cells of a page have not run as they stand.
     """
     if not (root / RECORD).is_file():
-        return []
-    then = json.loads((root / RECORD).read_text(encoding="utf-8"))
+        raise BookError(f"no {RECORD}: run `make numbers`")
     shares = tomllib.loads((root / TOLERANCES).read_text(encoding="utf-8"))["share"]
-    now = glued(root)
-    pairs = [
-        (page, label, then[page][label], value)
-        for page, values in now.items()
-        for label, value in values.items()
-        if label in then.get(page, {})
-    ]
+    then = _flat(json.loads((root / RECORD).read_text(encoding="utf-8")))
+    now = _flat(glued(root))
+    both = [name for name in now if name in then]
+    share = {name: _share(shares, name[1]) for name in both}
+    compared = [name for name in both if share[name] < math.inf]
+    faults = {name: disagreement(then[name], now[name], share[name]) for name in compared}
     outside = [
-        f"{page}: {label} was {old}, is {new}"
-        for page, label, old, new in pairs
-        if not agree(old, new, _share(shares, label))
+        f"{': '.join(name)}: recorded {then[name]}, built {now[name]}: {fault}"
+        for name, fault in faults.items()
+        if fault
     ]
-    same = sum(old == new for *_, old, new in pairs)
-    fresh = sum(map(len, now.values())) - len(pairs)
+    fresh = [
+        f"{': '.join(name)}: built {value}, not recorded: run `make numbers`"
+        for name, value in now.items()
+        if name not in then
+    ]
+    gone = [
+        f"{': '.join(name)}: recorded {value}, not built: run `make numbers`"
+        for name, value in then.items()
+        if name not in now
+    ]
+    same = sum(then[name] == now[name] for name in compared)
     say(
         root,
-        f"{len(pairs)} numbers compared with {RECORD}: {same} the same, "
-        f"{len(pairs) - same - len(outside)} within their tolerance, {len(outside)} outside"
-        + (f"; {fresh} are not recorded: run `make numbers`" if fresh else ""),
+        f"{len(both)} numbers stand in {RECORD} too: {same} are the same, "
+        f"{len(compared) - same - len(outside)} within their tolerance, {len(outside)} outside, "
+        f"{len(both) - len(compared)} are not compared (times, by {TOLERANCES}); "
+        f"{len(fresh)} are new, {len(gone)} gone",
     )
-    return outside
+    return outside + fresh + gone
+
+
+def _flat(values: dict[str, dict[str, str]]) -> dict[tuple[str, str], str]:
+    """Return values by page and name together."""
+    return {(page, label): text for page, texts in values.items() for label, text in texts.items()}
 
 
 def _share(shares: dict[str, float], label: str) -> float:
@@ -98,31 +117,36 @@ def _share(shares: dict[str, float], label: str) -> float:
     return next((share for pattern, share in shares.items() if fnmatchcase(label, pattern)), 0.0)
 
 
-def agree(old: str, new: str, share: float) -> bool:
-    """Say whether two texts with numbers agree: the words exactly, the numbers within tolerance.
+def disagreement(old: str, new: str, share: float) -> str | None:
+    """Say how two texts with numbers disagree: the words exactly, the numbers beyond tolerance.
 
     A number that states its standard error may differ by four times that of the difference of two
-    such numbers. Any other may differ by a share of itself. The last digit printed may always
-    differ by one. Standard errors may differ by half.
+    such numbers; an error may be half a digit larger than printed, so 0.00 is not none. Any other
+    may differ by a share of itself. The last digit printed may always differ by one. Standard
+    errors may differ by half.
     """
-    if old == new or math.isinf(share):
-        return True
+    if old == new:
+        return None
     (old_words, old_numbers), (new_words, new_numbers) = _parts(old), _parts(new)
     if old_words != new_words:
-        return False
+        return "no tolerance for words"
     for i, (a, b) in enumerate(zip(old_numbers, new_numbers, strict=True)):
         errors = [
             numbers[i + 1] for numbers in (old_numbers, new_numbers) if _has_error(numbers, i)
         ]
         if a.is_error:
-            allowed = 0.5 * max(a.value, b.value)
+            allowed, why = 0.5 * max(a.value, b.value), "half of a standard error"
         elif errors:
-            allowed = 4 * math.hypot(*(error.value for error in errors))
+            allowed = 4 * math.hypot(*(e.value + e.last_digit / 2 for e in errors))
+            why = "four standard errors of the difference"
         else:
-            allowed = share * abs(a.value)
+            allowed, why = share * abs(a.value), f"{share:g} of it"
         if abs(a.value - b.value) > allowed + 1.001 * a.last_digit:
-            return False
-    return True
+            return (
+                f"off by {abs(a.value - b.value):.4g}, tolerance {allowed + a.last_digit:.4g} "
+                f"({why} and one in the last digit)"
+            )
+    return None
 
 
 class _Number:

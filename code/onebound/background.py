@@ -35,6 +35,8 @@ class Background:
     def moments(self, schedule: Schedule, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each pixel of x_0 given the same pixel of x_t.
 
+        See `[eq-background-share]` and `[eq-background-moments]`.
+
         Parameters
         ----------
         schedule

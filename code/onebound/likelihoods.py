@@ -418,7 +418,8 @@ def sample_level(logits: Tensor, generator: Generator | None = None) -> Tensor:
     """
     cumulative = logits.softmax(1).cumsum(1)[:, :-1]  # the last one is 1 up to rounding
     u = torch.rand(cumulative[:, :1].shape, device=logits.device, generator=generator)
-    return (u > cumulative).sum(1, keepdim=True) / 255
+    # Not >: u may be 0, and a level without probability is never drawn.
+    return (u >= cumulative).sum(1, keepdim=True) / 255
 
 
 def _levels(x: Tensor) -> Tensor:

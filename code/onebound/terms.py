@@ -157,6 +157,8 @@ def bits(
 ) -> Bound:
     """Return the costs of each image in bits per dimension, by group (`[eq-diffusion-bound]`).
 
+    The sum over the steps is estimated from a few of them (`[eq-weighted-step]`).
+
     Parameters
     ----------
     schedule, denoise, levels

@@ -1,7 +1,8 @@
 """A result in the prose comes from the cell that computed it, and is never typed.
 
-Looked at are numbers with a decimal point, percentages, and whole numbers from 100 on, outside of
-code, mathematics, links and roles (what is glued is a role), but in captions and alternative texts.
+Looked at are numbers with a decimal point, percentages, whole numbers from 100 on, and smaller
+ones, in figures or in words, in front of a unit of measurement. All are looked for outside of code,
+mathematics, links and roles (what is glued is a role), but in captions and alternative texts.
 
 A number may be typed if it is no result. Either a cell of the page, or of the chapter that the page
 solves, has it in its code, so that the prose repeats a setting. Or it stands in
@@ -31,6 +32,12 @@ NOT_PROSE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 NUMBER = re.compile(r"(?<![\w.,])(\d[\d,]*\d(?:\.\d+)?|\d(?:\.\d+)?)( ?%)?")
+SMALL = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+MEASURED = re.compile(
+    rf"(?<![\w.,-])({'|'.join(SMALL)}|\d\d?)"
+    rf"(?: or (?:{'|'.join(SMALL)}))?[ -](?:nats|bits|seconds|minutes|hours|per cent|percentage)\b",
+    re.IGNORECASE,
+)
 
 
 @cache
@@ -71,6 +78,15 @@ def typed(text: str) -> list[tuple[int, str]]:
     ]
 
 
+def measured(text: str) -> list[tuple[int, str]]:
+    """Return line and number of every small one in front of a unit of measurement."""
+    return [
+        (line, match[1].lower())
+        for line, words in enumerate(text.split("\n"), 1)
+        for match in MEASURED.finditer(words)
+    ]
+
+
 def value(number: str) -> float:
     return float(number.rstrip(" %").replace(",", ""))
 
@@ -90,11 +106,11 @@ def results(name: str) -> list[str]:
     published = {n for n, line in enumerate(lines, 1) if line.startswith("|") and "{cite" in line}
     found = [(f"line {n}", number) for n, number in typed(prose(name)) if n not in published]
     found += [("a caption or alt text", number) for _, number in typed(captions(name))]
-    return [
-        f"{where}: {number}"
-        for where, number in found
-        if number.rstrip(" %") not in given and not is_setting(number, known)
-    ]
+    found = [(where, number) for where, number in found if not is_setting(number, known)]
+    # Small numbers stand in the code of every page, so that a setting would excuse them all.
+    found += [(f"line {n}", number) for n, number in measured(prose(name)) if n not in published]
+    found += [("a caption or alt text", number) for _, number in measured(captions(name))]
+    return [f"{where}: {number}" for where, number in found if number.rstrip(" %") not in given]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -109,7 +125,7 @@ def test_every_number_that_is_given_is_used():
             n.rstrip(" %")
             for p in pages
             for text in (prose(p), captions(p))
-            for _, n in typed(text)
+            for _, n in [*typed(text), *measured(text)]
         }
         assert not pages or set(numbers) <= used, name
 
@@ -122,5 +138,7 @@ def test_a_typed_result_is_found():
         "12,345",
         "4.5",
     ]
+    text = "Two or three nats, 31 bits/dim, about 9 seconds and five per cent; 8-bit, two of 31."
+    assert [number for _, number in measured(text)] == ["two", "31", "9", "five"]
     assert is_setting("95 %", frozenset({0.05}))
     assert not is_setting("0.95", frozenset({0.05}))

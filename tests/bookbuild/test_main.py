@@ -69,4 +69,7 @@ def test_numbers_are_recorded_and_a_wrong_one_is_the_status(
     built.edit("book/values.json", "forty-two", "forty")
     assert run(built, monkeypatch, "compare") == 1
     err = capsys.readouterr().err
-    assert err == "bookbuild: out of their tolerance are\none: value was forty, is forty-two\n"
+    assert err == (
+        "bookbuild: the numbers are not those written down\n"
+        "one: value: recorded forty, built forty-two: no tolerance for words\n"
+    )

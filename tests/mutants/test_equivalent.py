@@ -1,5 +1,6 @@
 """The list of mutants that no test can kill refers to code that still stands there."""
 
+import importlib.util
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,27 @@ CODE = HERE.parents[1] / "code/onebound"
 TESTS = HERE.parent / "onebound"
 MUTANTS = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))
 LISTED = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8")).get("equivalent", [])
+
+
+def load_run():
+    spec = importlib.util.spec_from_file_location("run_mutants", HERE / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("killed", "equivalent", "unexplained", "whole", "expected"),
+    [
+        (95, 5, 0, True, True),
+        (94, 6, 0, True, False),  # too many explained
+        (40, 7, 0, False, True),  # of one module, no limit on these
+        (99, 0, 1, True, False),
+        (99, 0, 1, False, False),
+    ],
+)
+def test_when_the_mutants_are_in_order(killed, equivalent, unexplained, whole, expected):
+    assert load_run().in_order(killed, equivalent, unexplained, whole) == expected
 
 
 def lines(module):

@@ -8,6 +8,7 @@ SHARES = torch.linspace(0.05, 0.95, 784, dtype=torch.float64).reshape(1, 28, 28)
 PIXELS = Background(SHARES, 0.3, 0.4)
 
 
+@pytest.mark.equation("eq-background-share", "eq-background-moments")
 @pytest.mark.parametrize("schedule", [cosine_schedule(40), log_snr_schedule(40)])
 def test_the_moments_are_those_of_a_sum_over_many_atoms(schedule):
     # Ink on a fine grid, and Bayes' rule by brute force.

@@ -134,7 +134,6 @@ def test_stratified_steps_visit_each_equally_often():
     ]
 
 
-@pytest.mark.equation("eq-stratified")
 def test_stratified_steps_rise_but_for_the_way_round_the_circle():
     t = stratified_t(64, 1000, torch.Generator().manual_seed(2))
     assert (t.diff() < 0).sum() <= 1
@@ -151,6 +150,26 @@ def test_each_stratified_step_is_uniform_and_their_mean_hardly_varies():
     assert (((t**2).mean(0) - expected).abs() < 4 * (t**2).std(0) / runs**0.5).all()
     # n independent steps would have the variance of one over n.
     assert t.mean(1).var() < variance / n / 10
+
+
+@pytest.mark.equation("eq-stratified")
+def test_spreading_leaves_the_variance_within_the_steps_and_takes_that_between_them():
+    runs, n, T = 4000, 16, 50
+    every = torch.arange(1, T + 1)
+
+    def at_step(t):
+        """Mean and standard deviation of an example's loss; the mean has the variance 1."""
+        return 2**0.5 * torch.sin(2 * math.pi * t / T), 0.5 + t / T
+
+    within, between = (at_step(every)[1] ** 2).mean().item(), 1.0
+    g = torch.Generator().manual_seed(3)
+    spread = torch.stack([stratified_t(n, T, g) for _ in range(runs)])
+    independent = torch.randint(1, T + 1, (runs, n), generator=g)
+    for t, expected in ((independent, within + between), (spread, within)):
+        mean, deviation = at_step(t)
+        losses = mean + deviation * torch.randn(runs, n, generator=g)
+        error = 4 * (2 / runs) ** 0.5
+        assert losses.mean(1).var().item() == pytest.approx(expected / n, rel=error)
 
 
 # ---- parameterisations

@@ -453,6 +453,16 @@ def test_level_draws_and_means_follow_the_logits():
     assert ((draws.mean(0) - means[0, 0, 0]).abs() < 4 * draws.std(0) / n**0.5).all()
 
 
+@pytest.mark.parametrize(("u", "level"), [(0.0, 3), (0.5, 200)])
+def test_a_draw_on_the_edge_between_levels_takes_the_one_that_has_probability(
+    monkeypatch, u, level
+):
+    logits = torch.full((1, 256, 1, 1), -torch.inf)
+    logits[0, [3, 200]] = 0.0  # half each; u = 0 is also the edge of levels 0 to 3
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, u))
+    assert sample_level(logits).item() == pytest.approx(level / 255)
+
+
 @pytest.mark.parametrize(
     ("function", "parameters"),
     [

@@ -35,8 +35,10 @@ from onebound.diffusion import (
     x_0_from_v,
 )
 from onebound.distributions import kl_normal, kl_normal_standard, log_prob_normal
+from onebound.importance import log_mean_exp
 from onebound.metrics import bits_per_dim, estimate, per_example, two_level
-from onebound.schedules import log_snr_schedule
+from onebound.schedules import cosine_schedule, log_snr_schedule
+from onebound.vae import VAE
 
 settings.register_profile(
     "book", derandomize=True, deadline=None, database=None, max_examples=60, print_blob=False
@@ -176,6 +178,30 @@ def test_a_divergence_is_zero_exactly_at_equality(parameters, step):
     assert ((kl > 0) | ((wider - logvar).abs() < 1e-4).any(1)).all()
 
 
+@given(normals(count=1), st.sampled_from([-1.0, 1.0]), st.floats(1e-3, 1e3))
+def test_a_divergence_is_zero_for_no_other_mean(parameters, sign, deviations):
+    """Moved by d standard deviations in each of four dimensions, it is 2 d^2."""
+    mu, logvar = (parameter.double() for parameter in parameters)
+    moved = mu + sign * deviations * torch.exp(logvar / 2)
+    for kl in (kl_normal(moved, logvar, mu, logvar), kl_normal(mu, logvar, moved, logvar)):
+        torch.testing.assert_close(kl, torch.full_like(kl, 2 * deviations**2), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_divergences_at_the_ends_of_the_range(dtype):
+    """Half of r - 1 - log r for each dimension, r the quotient of the variances."""
+    zero, low = torch.zeros(2, 3, dtype=dtype), torch.full((2, 3), -30.0, dtype=dtype)
+    assert (kl_normal_standard(zero, zero) == 0).all()
+    for kl, log_r in (
+        (kl_normal(zero, low, zero, -low), -60),
+        (kl_normal(zero, -low, zero, low), 60),
+        (kl_normal_standard(zero, low), -30),
+        (kl_normal_standard(zero, -low), 30),
+    ):
+        expected = 1.5 * (math.exp(log_r) - 1 - log_r)
+        torch.testing.assert_close(kl, torch.full_like(kl, expected), rtol=1e-5, atol=0)
+
+
 @given(normals(count=3), st.floats(-5, 5), st.floats(-10, 10))
 def test_densities_and_divergences_do_not_care_about_the_unit(parameters, log_unit, shift):
     """y = c x + b: divergences stay, and log-densities fall by log c a dimension."""
@@ -245,6 +271,97 @@ def test_bernoulli_pixels_of_either_kind(dtype, logit):
     torch.testing.assert_close(mean(logits) + mean(-logits), white)
     assert (mean(logits) >= 0).all()
     assert (mean(logits) <= 1).all()
+
+
+# ---- one example among others, in either type
+
+
+@st.composite
+def four_examples(draw):
+    """Each density, probability and divergence, with four examples of what it takes.
+
+    All are numbers of the shorter type, so that the longer one is told no others.
+    """
+    g = torch.Generator().manual_seed(draw(SEEDS))
+    logvar, scale = draw(LOG_VARIANCES), draw(SCALES)
+    levels = torch.randint(0, 256, (4, 1, 28, 28), generator=g)
+    unit, signed = levels / 255, 2 * levels / 255 - 1
+    mean, logits = (torch.randn(4, 1, 28, 28, generator=g) for _ in range(2))
+    mu_q, mu_p, x = (scale * torch.randn(4, 3, generator=g) for _ in range(3))
+    wide, narrow = torch.full((4, 3), logvar), torch.full((4, 3), -logvar)
+    spread = torch.full((4, 1, 28, 28), logvar)
+    function, inputs = draw(
+        st.sampled_from(
+            [
+                (log_prob_normal, (x, mu_q, wide)),
+                (kl_normal_standard, (mu_q, wide)),
+                (kl_normal, (mu_q, wide, mu_p, narrow)),
+                (likelihoods.log_prob_bernoulli, (levels.remainder(2).float(), scale * logits)),
+                (likelihoods.cross_entropy_grey, (unit, scale * logits)),
+                (likelihoods.log_prob_continuous_bernoulli, (unit, scale * logits)),
+                (likelihoods.log_prob_discretised_logistic, (unit, mean, spread / 2)),
+                (likelihoods.log_prob_discretised_normal, (signed, mean, spread)),
+                (likelihoods.log_prob_categorical, (unit, scale * logits * mean[:, :1])),
+            ]
+        )
+    )
+    if function is likelihoods.log_prob_categorical:
+        steps = torch.linspace(-1, 1, 256)[None, :, None, None]
+        inputs = unit, inputs[1] * steps
+    return function, inputs
+
+
+@given(four_examples())
+def test_an_example_counts_alone_as_in_a_batch_and_in_either_type(drawn):
+    function, inputs = drawn
+    inputs = [parameter.requires_grad_() for parameter in inputs]
+    single = function(*inputs)
+    exact = [parameter.detach().double() for parameter in inputs]
+    together = function(*exact)
+    assert single.dtype == torch.float32
+    assert together.dtype == torch.float64
+    assert together.shape == (4,)
+    assert finite(single, together)
+    torch.testing.assert_close(single.double(), together, rtol=1e-4, atol=1e-3)
+    alone = [function(*(parameter[i : i + 1] for parameter in exact)) for i in range(4)]
+    torch.testing.assert_close(torch.cat(alone), together, rtol=1e-12, atol=1e-12)
+    single.sum().backward()
+    assert finite(*(parameter.grad for parameter in inputs if parameter.grad is not None))
+
+
+class Encoder(torch.nn.Module):
+    """Three pixels are the mean; the log-variance is what is asked for."""
+
+    def __init__(self, logvar):
+        super().__init__()
+        self.logvar = logvar
+
+    def forward(self, x):
+        mu = x[:, 0, 14, 13:16]
+        return mu, torch.full_like(mu, self.logvar)
+
+
+class Decoder(torch.nn.Module):
+    """All pixels have the logit z_1 + z_2 + z_3."""
+
+    latent_size = 3
+
+    def forward(self, z):
+        return z.sum(1)[:, None, None, None].expand(-1, 1, 28, 28)
+
+
+@given(LOG_VARIANCES, TYPES, SEEDS)
+def test_a_vae_has_a_finite_bound_however_sure_its_encoder_is(logvar, dtype, seed):
+    vae, g = VAE(Encoder(logvar), Decoder()), torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (4, 1, 28, 28), generator=g).to(dtype)
+    terms = vae.bound(x, g)
+    weights = vae.log_weights(x, 3, g)
+    assert finite(*terms, weights, log_mean_exp(weights))
+    assert terms.kl.dtype == weights.dtype == dtype
+    assert (terms.kl >= 0).all()
+    assert (terms.log_likelihood <= 0).all()
+    alone = torch.cat([vae.bound(x[i : i + 1], g).kl for i in range(4)])
+    torch.testing.assert_close(alone, terms.kl)
 
 
 # ---- the bound
@@ -327,7 +444,37 @@ def test_one_step_is_diffusion_with_one_step(alpha, logvar, dtype, seed):
     assert (many.kl_steps == 0).all()
 
 
-# ---- samplers
+# ---- samplers and the ends of the range
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("T", [1, 4000])
+@pytest.mark.parametrize("make", SCHEDULES)
+def test_one_step_and_four_thousand(make, T, dtype):
+    """What Hypothesis may try, tried for certain: every term, and samplers on 25 of the steps."""
+    schedule, g = make(T), torch.Generator().manual_seed(0)
+    levels = torch.randint(0, 256, (2, 1, 28, 28), generator=g).to(torch.uint8)
+    x_0 = data.to_signed(levels).to(dtype)
+    terms = bound_estimate(schedule, halved, x_0, reverse_variance(schedule), generator=g)
+    assert finite(*terms)
+    assert (terms.kl_steps >= 0).all()
+    assert (terms.kl_steps > 0).any().item() == (T > 1)
+    coarse, denoise = respaced(schedule, halved, even_steps(T, min(T, 25)))
+    x_T = noise(0, 2, 1, 28, 28, dtype=dtype)
+    for steps in (
+        samplers.ancestral(coarse, denoise, x_T, g),
+        samplers.ddim(coarse, denoise, x_T, 0.0, g),
+    ):
+        drawn = samplers.last(steps)
+        assert drawn.dtype == dtype
+        assert finite(drawn)
+        assert drawn.abs().max() <= 1  # the last step is a guess, and each of these is
+
+
+def test_four_thousand_steps_of_a_sampler():
+    point = noise(1, 2, 3)
+    drawn = samplers.last(samplers.ancestral(cosine_schedule(4000), lambda x, t: point, point))
+    torch.testing.assert_close(drawn, point, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=25)

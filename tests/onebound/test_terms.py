@@ -88,6 +88,7 @@ def test_the_best_variances_are_those_of_the_errors_and_the_decoders_own():
     assert (chances[:2] == 0).all()
 
 
+@pytest.mark.equation("eq-weighted-step")
 def test_bits_are_minus_the_bound_of_all_steps():
     model = pixels.fit_independent_pixels(some_levels(300, seed=5) // 8)
     levels = some_levels(100, seed=6) // 8

@@ -28,6 +28,7 @@ def x_t():
     return torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.equation("eq-tilt")
 def test_the_tilt_is_one_in_the_middle_and_grows_with_the_noise():
     schedule = cosine_schedule(10)
     weight = tilted(schedule, 2.0) / (schedule.snr + 1)

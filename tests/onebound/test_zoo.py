@@ -103,6 +103,22 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(line, tmp_path):
     assert [r["loss"] for r in resumed.history] == [r["loss"] for r in expected.history]
 
 
+def test_two_processes_share_a_run(line, tmp_path):
+    (tmp_path / "go.py").write_text(
+        "import pathlib, line, onebound.zoo.__main__ as m; m.make(line, pathlib.Path('work'))"
+    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "go.py"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+    subprocess.run(
+        [sys.executable, *launch], cwd=tmp_path, env=environment, check=True, timeout=120
+    )
+    assert zoo.load(line)[1].machine["processes"] == 2
+
+
 def test_a_missing_model_is_named_and_how_to_make_it(line):
     with pytest.raises(zoo.ZooError, match=r"no trained line .*python -m onebound.zoo line"):
         zoo.load(line)

@@ -18,7 +18,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from safetensors.torch import save as bytes_of
 
 from onebound import data, zoo
@@ -44,7 +44,7 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
         None in all processes but the first.
     """
     name = entry.__name__.rpartition(".")[2]
-    main = PartialState().is_main_process
+    main = Accelerator().is_main_process  # a PartialState of its own misses processes on a CPU
     checkpoint, records = work / "checkpoint", work / "history.json"
     going_on = checkpoint.exists() and records.exists()
     history = json.loads(records.read_text(encoding="utf-8")) if going_on else {}

@@ -53,6 +53,8 @@ def from_v(network: Network) -> Denoiser:
 def tilted(schedule: Schedule, tilt: float) -> Tensor:
     """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
 
+    See `[eq-tilt]`.
+
     Where the noise is strong it is decided which digit it will be. The loss of v counts every step
     alike, and a tilt counts these more.
     """
