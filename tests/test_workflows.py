@@ -102,6 +102,25 @@ def test_every_make_target_that_a_workflow_calls_exists():
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in called)
 
 
+def test_what_may_write_runs_for_the_main_branch_or_a_tag_alone():
+    # `pages` can be started by hand on any branch; `deploy` waits for `notebooks`.
+    assert job("pages", "notebooks")["if"] == "github.ref == 'refs/heads/main'"
+    assert "notebooks" in job("pages", "deploy")["needs"]
+    assert WORKFLOWS["release"][True] == {"push": {"tags": ["v*"]}}
+    assert set(WORKFLOWS["weekly"][True]) == {"schedule", "workflow_dispatch"}
+
+
+def test_the_weekly_build_pins_nothing_and_leaves_the_pins_to_the_tests():
+    scripts = [step.get("run", "") for step in job("weekly", "rebuild")["steps"]]
+    installing = next(at for at, script in enumerate(scripts) if "make" in script)
+    assert scripts[installing].startswith("make setup CONSTRAINTS=/dev/null")
+    assert not any("> constraints.txt" in script for script in scripts)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    installs = re.findall(r"pip install.*", makefile)
+    assert installs
+    assert all(" -c $(CONSTRAINTS) " in command for command in installs)
+
+
 def test_binder_installs_through_the_constraints_and_opens_pages_as_notebooks():
     script = ROOT / ".binder/postBuild"
     text = script.read_text(encoding="utf-8")
