@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	&& echo $$python && break; done)
 
 CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
-PAGES := $(shell find book -type f) _config.yml _toc.yml
+PAGES := $(shell find book -type f) _config.yml _toc.yml CITATION.cff
 TESTS := $(shell find tests -type f -name '*.py')
 
 .PHONY: help setup data book serve pdf test test-all train bench style quality clean distclean mutants numbers check-pages

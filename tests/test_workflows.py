@@ -121,6 +121,13 @@ def test_the_weekly_build_pins_nothing_and_leaves_the_pins_to_the_tests():
     assert all(" -c $(CONSTRAINTS) " in command for command in installs)
 
 
+def test_a_release_has_what_the_book_says_that_it_has():
+    scripts = [step.get("run", "") for step in job("release", "build")["steps"]]
+    for asset in ("one-bound-$GITHUB_REF_NAME.pdf", "one-bound-$GITHUB_REF_NAME-html.tar.gz"):
+        (script,) = (script for script in scripts if f'name="{asset}"' in script)
+        assert 'cd assets && sha256sum "$name" > "$name.sha256"' in script
+
+
 def test_binder_installs_through_the_constraints_and_opens_pages_as_notebooks():
     script = ROOT / ".binder/postBuild"
     text = script.read_text(encoding="utf-8")
