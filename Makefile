@@ -6,6 +6,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What pins the versions; `make setup CONSTRAINTS=/dev/null` takes the newest that there are.
+CONSTRAINTS := constraints.txt
 
 # The first of these that runs and is 3.11 to 3.13; `make setup PYTHON=...` decides otherwise.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -13,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	&& echo $$python && break; done)
 
 CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
-PAGES := $(shell find book -type f) _config.yml _toc.yml
+PAGES := $(shell find book -type f) _config.yml _toc.yml CITATION.cff
 TESTS := $(shell find tests -type f -name '*.py')
 
 .PHONY: help setup data book serve pdf test test-all train bench style quality clean distclean mutants numbers check-pages
@@ -29,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -e $(READY) || rm -rf $(VENV)
 	@rm -f $(READY)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[book,dev]'
 	@touch $(READY)
 
 data: $(READY) ## get MNIST and verify it
@@ -51,7 +53,7 @@ numbers: book ## write down the numbers of this build, for other machines to com
 	$(BIN)/python -m bookbuild record
 # What a browser's checks need on top; a contributor without a browser does without.
 $(VENV)/.playwright: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev,browser]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[book,dev,browser]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
@@ -95,7 +97,7 @@ test-all: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest
 
 mutants: $(READY) ## change the mathematics and see whether the tests notice (minutes a module; MODULES="vae ...")
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[mutants]'
 	$(BIN)/python tests/mutants/run.py $(MODULES)
 
 train: $(READY) ## train the models of the zoo again; a run that was stopped goes on (hours)

@@ -112,6 +112,32 @@ def test_ci_compares_the_numbers_of_its_own_build():
     assert "set -euo pipefail" in commands
 
 
+def test_what_may_write_runs_for_the_main_branch_or_a_tag_alone():
+    # `pages` can be started by hand on any branch; `deploy` waits for `notebooks`.
+    assert job("pages", "notebooks")["if"] == "github.ref == 'refs/heads/main'"
+    assert "notebooks" in job("pages", "deploy")["needs"]
+    assert WORKFLOWS["release"][True] == {"push": {"tags": ["v*"]}}
+    assert set(WORKFLOWS["weekly"][True]) == {"schedule", "workflow_dispatch"}
+
+
+def test_the_weekly_build_pins_nothing_and_leaves_the_pins_to_the_tests():
+    scripts = [step.get("run", "") for step in job("weekly", "rebuild")["steps"]]
+    installing = next(at for at, script in enumerate(scripts) if "make" in script)
+    assert scripts[installing].startswith("make setup CONSTRAINTS=/dev/null")
+    assert not any("> constraints.txt" in script for script in scripts)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    installs = re.findall(r"pip install.*", makefile)
+    assert installs
+    assert all(" -c $(CONSTRAINTS) " in command for command in installs)
+
+
+def test_a_release_has_what_the_book_says_that_it_has():
+    scripts = [step.get("run", "") for step in job("release", "build")["steps"]]
+    for asset in ("one-bound-$GITHUB_REF_NAME.pdf", "one-bound-$GITHUB_REF_NAME-html.tar.gz"):
+        (script,) = (script for script in scripts if f'name="{asset}"' in script)
+        assert 'cd assets && sha256sum "$name" > "$name.sha256"' in script
+
+
 def test_binder_installs_through_the_constraints_and_opens_pages_as_notebooks():
     script = ROOT / ".binder/postBuild"
     text = script.read_text(encoding="utf-8")

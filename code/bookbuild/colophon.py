@@ -1,11 +1,12 @@
 """The Sphinx extension behind "How this book was built" and "How to cite this book".
 
 Both pages are written by the build: ``{build-record}`` stands for the tables of what executed each
-page, when, and at what cost; ``{bibtex-entry}`` for what ``CITATION.cff`` says.
+page, when, and at what cost; ``{bibtex-entry}`` for what ``CITATION.cff`` says; ``{releases}`` for
+where the book is to be had as one file, and for nothing where no repository is known.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,45 +20,38 @@ from sphinx.util.docutils import SphinxDirective
 from bookbuild.chapters import markdown_config, read_page
 from bookbuild.execution import current_folder
 from bookbuild.keys import versions
+from bookbuild.repository import Repository
 
 BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline")
 Cell = str | nodes.Node
 
 
-class build_record(nodes.General, nodes.Element):  # named as docutils names its own
-    """Stands where the tables go until every page has its outputs."""
+class place(nodes.General, nodes.Element):  # named as docutils names its own
+    """Stands for what is known only when the page is written: outputs, the repository."""
 
 
-class BuildRecord(SphinxDirective):
-    """The directive ``{build-record}``."""
-
-    def run(self) -> list[nodes.Node]:
-        """Leave a place for the tables."""
-        return [build_record()]
-
-
-class BibtexEntry(SphinxDirective):
-    """The directive ``{bibtex-entry}``."""
+class Place(SphinxDirective):
+    """The directives ``{build-record}``, ``{bibtex-entry}`` and ``{releases}``."""
 
     def run(self) -> list[nodes.Node]:
-        """Write the entry out."""
-        file = Path(self.env.srcdir).parent / "CITATION.cff"
-        self.env.note_dependency(str(file))
-        entry = bibtex(yaml.safe_load(file.read_text(encoding="utf-8")))
-        return [nodes.literal_block(entry, entry, language="bibtex")]
+        """Leave a place."""
+        citation = Path(self.env.srcdir).parent / "CITATION.cff"
+        if citation.is_file():
+            self.env.note_dependency(str(citation))
+        return [place(directive=self.name)]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
-    app.add_node(build_record)
-    app.add_directive("build-record", BuildRecord)
-    app.add_directive("bibtex-entry", BibtexEntry)
+    app.add_node(place)
+    for name in WRITERS:
+        app.add_directive(name, Place)
     app.connect("doctree-resolved", _fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def bibtex(citation: dict[str, Any]) -> str:
-    """Return the BibTeX entry of a ``CITATION.cff``."""
+def bibtex(citation: dict[str, Any], site: str | None = None) -> str:
+    """Return the BibTeX entry of a ``CITATION.cff``, with the address of the hosted book."""
     names = [
         one.get("name") or f"{one['family-names']}, {one['given-names']}"
         for one in citation["authors"]
@@ -69,15 +63,37 @@ def bibtex(citation: dict[str, Any]) -> str:
         "author": authors,
         "year": str(date.fromisoformat(str(citation["date-released"])).year),
         "version": citation["version"],
-        "url": citation.get("repository-code") or citation.get("url"),
+        "url": site or citation.get("repository-code") or citation.get("url"),
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     return "\n".join(["@software{onebound,", *lines, "}"])
 
 
 def _fill(app: Sphinx, doctree: nodes.document, name: str) -> None:
-    for place in list(doctree.findall(build_record)):
-        place.replace_self(list(_record(app, name)))
+    for left in list(doctree.findall(place)):
+        left.replace_self(list(WRITERS[left["directive"]](app, name)))
+
+
+def _repository(app: Sphinx) -> Repository | None:
+    found = getattr(app.config, "bookbuild_repository", None)
+    return Repository(**found) if found else None
+
+
+def _entry(app: Sphinx, _: str) -> Iterator[nodes.Node]:
+    citation = yaml.safe_load(Path(app.srcdir).parent.joinpath("CITATION.cff").read_text("utf-8"))
+    repository = _repository(app)
+    entry = bibtex(citation, repository.site if repository else None)
+    yield nodes.literal_block(entry, entry, language="bibtex")
+
+
+def _releases(app: Sphinx, _: str) -> Iterator[nodes.Node]:
+    if repository := _repository(app):
+        link = nodes.reference("", "release", refuri=f"{repository.url}/releases")
+        rest = (
+            " has the book as one PDF, and all pages as an archive to be read from disk, each with "
+            "its SHA-256."
+        )
+        yield nodes.paragraph("", "", nodes.Text("Each "), link, nodes.Text(rest))
 
 
 def _record(app: Sphinx, here: str) -> Iterator[nodes.Node]:
@@ -156,3 +172,10 @@ def table(title: str, head: Iterable[Cell], rows: Iterable[Iterable[Cell]]) -> n
 def _row(cells: Iterable[Cell]) -> nodes.row:
     texts = [nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells]
     return nodes.row("", *[nodes.entry("", nodes.paragraph("", "", text)) for text in texts])
+
+
+WRITERS: dict[str, Callable[[Sphinx, str], Iterator[nodes.Node]]] = {
+    "build-record": _record,
+    "bibtex-entry": _entry,
+    "releases": _releases,
+}

@@ -35,7 +35,7 @@ _GLYPHS = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\
 _SCRIPT = re.compile(r"[ \t]*<script\b([^>]*)>(.*?)</script>\n?", re.DOTALL)
 _STYLE = re.compile(r"[ \t]*<link [^>]*sphinx-thebe\.css[^>]*>\n?")
 _VIEWPORT = re.compile(r'[ \t]*<meta name="viewport"[^>]*>\n?')
-_UNUSED = ("/fontawesome.js", "sphinx-thebe.js", "THEBE_JS_URL")
+_UNUSED = ("/fontawesome.js", "sphinx-thebe.js", "THEBE_JS_URL", "x-thebe-config", "kernelName =")
 _SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 _MENDED = {
     # The theme decides between light and dark after the first paint: a flash of white in the dark.

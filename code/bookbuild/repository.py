@@ -51,16 +51,20 @@ def find_repository(root: Path) -> Repository | None:
     """Return the repository that the book in folder `root` belongs to, if anything tells."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
     said = config.get("repository") or {}
-    slug = (
-        _slug(said.get("url", ""))
-        or os.environ.get("GITHUB_REPOSITORY")
-        or _slug(_git(root, "remote", "get-url", "origin"))
-    )
+    slug = _slug(said.get("url", "")) or _builds(root)
     if not slug:
         return None
-    branch, ref = _state_in_actions() if "GITHUB_REPOSITORY" in os.environ else _state(root)
+    # Codespaces name the repository in the environment too, but not its state.
+    branch, ref = _state_in_actions() if "GITHUB_REF_NAME" in os.environ else _state(root)
     branch = said.get("branch") or branch
+    if slug.lower() != (_builds(root) or "").lower():
+        ref = None  # a commit of this repository need not be in the one that is named
     return Repository(slug, branch, ref or branch, _site(config, slug))
+
+
+def _builds(root: Path) -> str | None:
+    """Return the repository that this build is of, whatever the configuration says."""
+    return os.environ.get("GITHUB_REPOSITORY") or _slug(_git(root, "remote", "get-url", "origin"))
 
 
 def _slug(url: str) -> str | None:

@@ -27,6 +27,7 @@ PRINT_LIGHT = """{
   addEventListener("beforeprint", () => { onScreen = page.theme; page.theme = "light"; });
   addEventListener("afterprint", () => { page.theme = onScreen; });
 }"""
+_WITH_HOST = re.compile(r'<meta property="og:(?:url|image|image:alt)"[^>]*>\n?')
 NOT_FOUND = {
     "title": "No such page",
     "body": "<h1>No such page</h1>\n<p>It may have moved. The list of chapters and the search know "
@@ -45,6 +46,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _tell_address, priority=900)  # whoever knows it has said so
     app.connect("builder-inited", _draw_card)
     app.connect("html-page-context", _say_formulas, priority=400)  # before it is described
+    app.connect(
+        "html-page-context", _drop_relative_addresses, priority=600
+    )  # opengraph's come first
     app.connect("build-finished", _write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -84,6 +88,14 @@ def _say_formulas(
         text = nodes.Text(paragraph.astext())
         paragraph.clear()
         paragraph += text
+
+
+def _drop_relative_addresses(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave out of a preview what it may say with a host alone, where none is known."""
+    if not app.config.html_baseurl:
+        context["metatags"] = _WITH_HOST.sub("", context.get("metatags", ""))
 
 
 def in_words(tex: str) -> str:

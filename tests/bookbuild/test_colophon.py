@@ -78,3 +78,23 @@ def test_pages_from_two_machines_say_which(recorded: Book):
     recorded.build()
     assert [row[-1] for row in rows(recorded, 0)] == ["1", "2"]
     assert rows(recorded, 1)[0][1] == "not recorded"
+
+
+def test_the_book_in_one_file_is_offered_where_it_can_be_had(
+    recorded: Book, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    recorded.write("CITATION.cff", (ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    recorded.write("book/built.md", "# How\n\n```{releases}\n```\n\n```{bibtex-entry}\n```\n")
+    recorded.build()
+    page = BeautifulSoup(recorded.html("built"), "html.parser").article
+    assert "PDF" not in page.text
+    assert "url =" not in page.text
+    # Not a letter has changed, only where the book is published.
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/fork")
+    recorded.build()
+    page = BeautifulSoup(recorded.html("built"), "html.parser").article
+    link = page.find("a", string="release")
+    assert link["href"] == "https://github.com/someone/fork/releases"
+    assert "PDF" in link.parent.text
+    assert "url = {https://someone.github.io/fork/}" in page.text

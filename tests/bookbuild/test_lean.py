@@ -17,6 +17,10 @@ PAGE = """<html>
     <script>let toggleHintShow = 'Click to show';</script>
     <script>const THEBE_JS_URL = "https://elsewhere.example/thebe.js"</script>
     <script async="async" src="_static/sphinx-thebe.js"></script>
+    <script type="text/x-thebe-config">
+    {binderOptions: {repo: "elsewhere/examples"}}
+    </script>
+    <script>kernelName = 'python3'</script>
     <script>DOCUMENTATION_OPTIONS.pagename = 'one';</script>
     <script src="_static/searchtools.js"></script>
     <script src="searchindex.js"></script>

@@ -17,6 +17,14 @@ PAGE = r"""
 It says {glue:text}`value`. By {eq}`eq-one` of {ref}`sec-intro`, {numref}`fig-square` and
 {ref}`ex-one`:
 
+By {prf:ref}`theorem-one` and no other:
+
+:::{prf:theorem} So it is
+:label: theorem-one
+
+One is $\L$.
+:::
+
 $$
 \L = 1
 $$ (eq-one)
@@ -69,7 +77,8 @@ def written(book: Book, monkeypatch: pytest.MonkeyPatch) -> Book:
         "    chapters: [{file: part/two}]\n  - caption: Two\n    numbered: true\n"
         "    chapters: [{file: one}]\n",
     )
-    book.edit("_config.yml", "sphinx:\n", "sphinx:\n  extra_extensions: [sphinx_exercise]\n"
+    book.edit("_config.yml", "sphinx:\n", "sphinx:\n"
+              "  extra_extensions: [sphinx_exercise, sphinx_proof]\n"
               "  recursive_update: true\n  config:\n    math_numfig: false\n"
               "    mathjax3_config: {tex: {macros: {L: \"\\\\mathcal{L}\"}}}\n")  # fmt: skip
     book.page("one", cell(GLUE, ":tags: [remove-cell]"), PAGE, cell(FIGURE))
@@ -111,6 +120,8 @@ def test_nothing_of_myst_is_left(written: Book):
     assert r"x = \mathcal{L} \tag{2}" in text
     assert "By (1) of Intro, Fig. 2.1 and\nExercise 2.1:" in text
     assert "**Exercise 2.1 (Do it).** Show (2)." in text
+    assert r"**Theorem 2.1 (So it is).** One is $\mathcal{L}$." in text
+    assert "By Theorem 2.1 and no other:" in text
     assert r"**Fig. 2.1** A square, $\mathcal{L}$." in text
     assert not re.search(r"\{[\w:-]+\}`|^:::|^\(.*\)=$|```\{", text, re.MULTILINE)
 
@@ -125,6 +136,8 @@ def test_the_numbers_are_those_of_the_page(written: Book):
     assert "Exercise 2.1</span></a>" in page
     assert "Exercise 2.1 </span> (Do it)" in page
     assert "Exercise 2.2 </span>" in page
+    assert "Theorem 2.1 </span> (So it is)" in page
+    assert 'href="#theorem-one">Theorem 2.1</a>' in page
     assert "Fig. 2.1</span></a>" in page
 
 

@@ -112,8 +112,27 @@ def test_the_configuration_overrides(book: Book, monkeypatch: pytest.MonkeyPatch
         "html: {baseurl: https://book.example.org}",
     )
     assert find_repository(book.root) == Repository(
-        "an/other", "next", "a" * 40, "https://book.example.org/"
+        "an/other", "next", "next", "https://book.example.org/"
     )
+
+
+def test_a_configuration_that_names_this_repository_keeps_its_commit(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+):
+    actions(monkeypatch, REF_NAME="main", REF_TYPE="branch", SHA="a" * 40)
+    book.edit(
+        "_config.yml",
+        "title: Tiny",
+        "title: Tiny\nrepository: {url: https://github.com/Someone/fork}",
+    )
+    assert find_repository(book.root).ref == "a" * 40
+
+
+def test_a_codespace_knows_its_state_from_git(book: Book, monkeypatch: pytest.MonkeyPatch):
+    clone(book.root, "https://github.com/someone/fork")
+    actions(monkeypatch)
+    found = find_repository(book.root)
+    assert (found.branch, found.ref) == ("main", head(book.root))
 
 
 def test_a_users_own_site_lies_at_its_root(book: Book, monkeypatch: pytest.MonkeyPatch):

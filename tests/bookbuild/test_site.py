@@ -1,3 +1,4 @@
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -46,6 +47,9 @@ def test_without_an_address_nothing_pretends_to_know_it(published: Book):
     published.build()
     assert not (published.root / "_build/html/sitemap.xml").exists()
     assert "canonical" not in published.html("index")
+    previews = re.findall('property="og:([^"]+)"', published.html("index"))
+    assert "title" in previews
+    assert not {"url", "image", "image:alt"} & set(previews), "they are nothing without a host"
     assert 'href="/_static/' in published.html("404")
 
 

@@ -2,13 +2,14 @@
 
 import functools
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
 from conftest import HTML, ROOT
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 from visit import Visit
 
 AXE = (ROOT / "tests/browser/node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
@@ -123,3 +124,26 @@ def test_a_page(browser: Browser, site: str, name: str):
             faults += [f"{view}: {fault}" for fault in page.evaluate(AXE_RUN, rules)]
     visit.context.close()
     assert not faults, "\n".join([name, *faults])
+
+
+def test_a_style_that_comes_late_moves_the_page(browser: Browser, site: str):
+    """The check for movement can fail: here the text is painted before its style is there."""
+
+    def without_waiting(route: Route) -> None:
+        answer = route.fetch()
+        style = r"(<link [^>]*sphinx-book-theme\.css[^>]*?) />"
+        once = r"""\1 id="late" media="print" onload="this.media='all'" />"""
+        body, found = re.subn(style, once, answer.text())
+        assert found == 1
+        route.fulfill(response=answer, body=body)
+
+    def late(route: Route) -> None:
+        time.sleep(1)
+        route.continue_()
+
+    routes = {"**/elbo.html": without_waiting, "**/sphinx-book-theme.css*": late}
+    visit = Visit(browser, site, "elbo.html", routes=routes)
+    visit.page.wait_for_function("document.querySelector('#late').media === 'all'")
+    shift = visit.page.evaluate(SHIFT)
+    visit.context.close()
+    assert shift > MOST_SHIFT

@@ -1,8 +1,9 @@
 """A page opened in the browser, with all that it asked for or complained of."""
 
+from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Response
+from playwright.sync_api import Browser, ConsoleMessage, Response, Route
 
 PATIENCE = 300_000  # milliseconds; a busy machine is slow, not wrong
 READY = "async () => { await document.fonts.ready; }"
@@ -11,10 +12,20 @@ READY = "async () => { await document.fonts.ready; }"
 class Visit:
     """One page, loaded once, and all that it asked for or complained of meanwhile."""
 
-    def __init__(self, browser: Browser, site: str, name: str, width: int = 1280, **options: Any):
+    def __init__(
+        self,
+        browser: Browser,
+        site: str,
+        name: str,
+        width: int = 1280,
+        routes: dict[str, Callable[[Route], None]] | None = None,
+        **options: Any,
+    ):
         self.site = site
         self.context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         self.context.set_default_timeout(PATIENCE)
+        for pattern, answer in (routes or {}).items():
+            self.context.route(pattern, answer)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.loaded: dict[str, int] = {}
