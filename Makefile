@@ -90,7 +90,7 @@ test: _build/.test ## run the fast tests
 
 _build/.test: $(READY) $(CODE) $(TESTS) $(PAGES) pyproject.toml
 	@mkdir -p _build
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m 'not slow'
 	@touch $@
 
 test-all: $(READY) ## run every test, the slow ones too

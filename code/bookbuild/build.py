@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from jupyter_book.sphinx import build_sphinx
@@ -17,19 +18,23 @@ def build(root: Path) -> None:
     """Build the book; when this returns, ``_build/html`` is complete and right.
 
     A build that fails or is killed while rendering leaves a marker, and the next one renders every
-    page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written.
+    page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written. So
+    does one whose `bookbuild` is another: the pages that Sphinx keeps name its classes.
     """
     started = time.monotonic()
     check(root)
     execute(root)
-    out, marker = root / "_build", root / "_build/.unfinished"
+    out, marker, stamp = (root / f"_build{name}" for name in ("", "/.unfinished", "/.renderer"))
+    renderer = sha256(b"".join(map(Path.read_bytes, sorted(Path(__file__).parent.glob("*.py")))))
     with lock(root):
         rendered = {path.relative_to(out / ".doctrees") for path in out.rglob("*.doctree")}
         gone = rendered - {Path(f"{name}.doctree") for name in read_pages(root)}
-        if marker.exists() or gone:  # Sphinx never removes the HTML of a page that is gone
+        other = not stamp.exists() or stamp.read_text() != renderer.hexdigest()
+        if marker.exists() or gone or other:  # Sphinx never removes the HTML of a page that is gone
             for folder in ("html", ".doctrees", "jupyter_execute"):
                 shutil.rmtree(out / folder, ignore_errors=True)
         marker.touch()
+        stamp.write_text(renderer.hexdigest())
         _render(root, out / "html")
         gate(root, out / "html")
         prune(root)

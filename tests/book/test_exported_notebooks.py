@@ -143,14 +143,8 @@ def stranger() -> Path:
 def test_a_notebook_runs_with_the_package_and_a_kernel_alone(
     notebooks: dict[str, nbformat.NotebookNode], stranger: Path, name: str, tmp_path: Path
 ):
-    """It takes a quarter of an hour for all; what has passed as it stands is not run again."""
-    text = nbformat.writes(notebooks[name])
-    folder = stranger.parents[1]
-    passed = folder / "passed" / digest([], name, text, (folder / ".package").read_text())
-    if passed.exists():
-        pytest.skip("has passed as it stands (`make clean` forgets that)")
     file = tmp_path / "notebook.ipynb"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(nbformat.writes(notebooks[name]), encoding="utf-8")
     # `-I` is for this process alone: nothing of our environment may reach the kernel either.
     ours = ("PYTHON", "JUPYTER", "IPYTHON", "VIRTUAL_ENV")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
@@ -166,10 +160,9 @@ def test_a_notebook_runs_with_the_package_and_a_kernel_alone(
     )
     assert done.returncode == 0, done.stderr[-4000:]
     prefix, package = done.stdout.split()
+    folder = stranger.parents[1]
     assert Path(prefix) == folder
     assert Path(package).is_relative_to(folder / "lib")
-    passed.parent.mkdir(exist_ok=True)
-    passed.touch()
 
 
 @pytest.mark.slow

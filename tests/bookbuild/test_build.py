@@ -30,6 +30,15 @@ def test_a_build_cut_short_is_rendered_anew(built: Book):
     assert built.ran("one") == 1
 
 
+def test_pages_kept_by_another_bookbuild_are_rendered_anew(built: Book):
+    built.write("_build/.doctrees/environment.pickle", "names a class that is gone")
+    built.write("_build/html/left-over.html", "")
+    built.write("_build/.renderer", "another")
+    built.build()
+    assert not (built.root / "_build/html/left-over.html").exists()
+    assert built.ran("one") == 1
+
+
 def test_the_gate_closes_every_time_until_it_is_mended(built: Book):
     built.edit("book/one.md", "alt: A black square", "width: 9px")
     for _ in range(2):
