@@ -66,11 +66,18 @@ def test_the_answer_is_like_x_t(make, x_t, t):
 def test_every_parameter_gets_a_gradient(make, x_t):
     network = started(make)
     every_step = torch.arange(1, T + 1)  # each row of a table of steps
-    network(torch.randn(T, 1, 28, 28), every_step).square().sum().backward()
+    inputs = torch.randn(T, 1, 28, 28)
+    # In training a batch norm takes away what a bias before it adds, and the gradient is rounding.
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # one pass, and the statistics are those of this batch
+    network(inputs, every_step)
+    network.eval()
+    network(inputs, every_step).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         each_row = parameter.grad.reshape(len(parameter), -1).abs().sum(1)
-        assert (each_row > 0).all(), name
+        assert (each_row > 1e-3).all(), name
 
 
 @pytest.mark.parametrize("make", NETWORKS)
