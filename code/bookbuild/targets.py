@@ -60,7 +60,6 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
     counts: Counter[tuple[str, str]] = Counter()  # of each kind within a chapter
     found: dict[str, Target] = {}
     for page in pages:
-        equations = 0
         chapter = chapters.get(page.name, "")
         pending: list[str] = []  # labels that wait for what they name
 
@@ -78,8 +77,8 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                     case Label(name):
                         pending.append(name)
                     case Maths(_, label) if label:
-                        equations += 1
-                        found[label] = Target(page.name, f"equation-{label}", "", str(equations))
+                        given = number("equation")
+                        found[label] = Target(page.name, f"equation-{label}", "", given)
                     case Directive(name, argument, options, _) if name in KINDS:
                         given = number(name) if "nonumber" not in options else ""
                         if label := options.get("label", options.get("name")):

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from bookbuild.chapters import read_pages
 from bookbuild.execution import CELL_TIMEOUT
 from bookbuild.notebooks import make_notebooks
+from bookbuild.targets import chapter_numbers
 
 ROOT = Path(__file__).parents[2]
 NAMES = [name for name, page in read_pages(ROOT).items() if page.cells]
@@ -64,8 +65,10 @@ def test_every_equation_of_a_notebook_has_a_number_of_its_own(
 ):
     text = "\n".join(cell.source for cell in notebooks[name].cells)
     labels = re.findall(r"^\$\$ \((.*)\)$", (ROOT / f"book/{name}.md").read_text(), re.MULTILINE)
-    numbers = [int(number) for number in re.findall(r"\\tag\{(\d+)\}", text)]
-    assert numbers == list(range(1, len(labels) + 1))
+    numbers = re.findall(r"\\tag\{([\d.]+)\}", text)
+    chapter = chapter_numbers(ROOT).get(name)
+    assert not labels or chapter, f"{name} is no chapter and has labelled equations"
+    assert numbers == [f"{chapter}.{n}" for n in range(1, len(labels) + 1)]
 
 
 def imported(source: str) -> Iterator[str]:

@@ -79,7 +79,7 @@ def written(book: Book, monkeypatch: pytest.MonkeyPatch) -> Book:
     )
     book.edit("_config.yml", "sphinx:\n", "sphinx:\n"
               "  extra_extensions: [sphinx_exercise, sphinx_proof]\n"
-              "  recursive_update: true\n  config:\n    math_numfig: false\n"
+              "  recursive_update: true\n  config:\n"
               "    mathjax3_config: {tex: {macros: {L: \"\\\\mathcal{L}\"}}}\n")  # fmt: skip
     book.page("one", cell(GLUE, ":tags: [remove-cell]"), PAGE, cell(FIGURE))
     return book
@@ -116,10 +116,10 @@ def test_the_same_sources_give_the_same_bytes(written: Book, tmp_path: Path):
 
 def test_nothing_of_myst_is_left(written: Book):
     text = sources(written)
-    assert r"\mathcal{L} = 1 \tag{1}" in text
-    assert r"x = \mathcal{L} \tag{2}" in text
-    assert "By (1) of Intro, Fig. 2.1 and\nExercise 2.1:" in text
-    assert "**Exercise 2.1 (Do it).** Show (2)." in text
+    assert r"\mathcal{L} = 1 \tag{2.1}" in text
+    assert r"x = \mathcal{L} \tag{2.2}" in text
+    assert "By (2.1) of Intro, Fig. 2.1 and\nExercise 2.1:" in text
+    assert "**Exercise 2.1 (Do it).** Show (2.2)." in text
     assert r"**Theorem 2.1 (So it is).** One is $\mathcal{L}$." in text
     assert "By Theorem 2.1 and no other:" in text
     assert r"**Fig. 2.1** A square, $\mathcal{L}$." in text
@@ -129,7 +129,7 @@ def test_nothing_of_myst_is_left(written: Book):
 def test_the_numbers_are_those_of_the_page(written: Book):
     written.build()
     page = written.html("one")
-    for label, number in {"eq-one": "1", "eq-two": "2"}.items():
+    for label, number in {"eq-one": r"2\.1", "eq-two": r"2\.2"}.items():
         assert re.search(
             rf'id="equation-{label}".{{0,40}}<span class="eqno">\({number}\)', page, re.S
         )
