@@ -99,7 +99,8 @@ def _directive(block: Directive, context: Context) -> str:
         case "solution-end":
             return "---"
         case "figure" | "image":
-            image = f"![{block.options.get('alt', '')}]({_address(block.argument, context)})"
+            words = block.options.get("alt", "")
+            image = f"![{words}]({_address(block.argument, context)})" if context.site else words
             return f"{image}\n\n{caption(block.options.get('name'), body, context)}"
         case "math":
             label = block.options.get("label")
@@ -236,7 +237,7 @@ def _link(found: re.Match[str], context: Context) -> str:
 
 def _address(path: str, context: Context) -> str:
     """Return where the hosted book has an image."""
-    return f"{context.site or ''}_images/{path.rpartition('/')[2]}"
+    return f"{context.site}_images/{path.rpartition('/')[2]}"
 
 
 def _value(content: str, context: Context) -> str:

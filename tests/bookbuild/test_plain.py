@@ -58,6 +58,10 @@ def test_in_a_line(myst: str, markdown: str):
 def test_without_a_site_there_are_names_and_no_links():
     text = "{eq}`eq-there`, {ref}`ch-there`, [all](there.md), ![A dot](dot.svg)"
     assert plain(text, context(site=None)) == "(4), That $x$, all, A dot"
+    figure = ":::{figure} images/dot.svg\n:alt: A dot\n\nSmall.\n:::"
+    address = "https://book.example/_images/dot.svg"
+    assert plain(figure, context()) == f"![A dot]({address})\n\n**Figure** Small."
+    assert plain(figure, context(site=None)) == "A dot\n\n**Figure** Small."
 
 
 @pytest.mark.parametrize(
