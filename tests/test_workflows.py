@@ -151,3 +151,4 @@ def test_binder_installs_through_the_constraints_and_opens_pages_as_notebooks():
     viewers = json.loads((ROOT / ".binder/overrides.json").read_text(encoding="utf-8"))
     (settings,) = viewers.values()
     assert settings["defaultViewers"]["markdown"] == "Jupytext Notebook"
+    assert "python -m bookbuild notebooks" in text

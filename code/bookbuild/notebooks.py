@@ -1,10 +1,10 @@
 """Each page with code as a notebook without outputs, for Colab, JupyterLab or wherever.
 
 A notebook depends on the page, on the values that its cells have handed to the prose when the book
-was built, and on where the book is published; the same of these gives the same bytes.
+was built, else on those written down, and on where the book is published; the same of these gives
+the same bytes.
 """
 
-import ast
 import functools
 import shutil
 import tomllib
@@ -19,10 +19,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pybtex.database import BibliographyData, parse_file
 
 from bookbuild.chapters import Page, read_pages
-from bookbuild.execution import current_folder, executed_notebook
+from bookbuild.execution import current_folder
 from bookbuild.plain import Context, caption, inline, plain
 from bookbuild.repository import Repository, find_repository
 from bookbuild.targets import chapter_numbers, figure_name, find_targets
+from bookbuild.values import glued_by, recorded
 
 FOLDER = "notebooks"  # within the site
 BRANCH = "notebooks"  # the branch that holds them, for Colab reads them from there
@@ -50,7 +51,6 @@ NO_INSTALL = """\
 import {name}"""
 
 _HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
-_GLUED = "application/papermill.record/"
 
 
 def write_notebooks(root: Path, folder: Path) -> list[Path]:
@@ -75,7 +75,7 @@ def make_notebooks(root: Path) -> dict[str, NotebookNode]:
     context = functools.partial(
         Context,
         targets=find_targets(root, pages.values()),
-        values={name: _values(root, page) for name, page in pages.items()},
+        values=recorded(root) | _values(root, pages),
         entries=_bibliography(root, config.get("bibtex_bibfiles", [])),
         macros=_macros(config),
         site=repository.site if repository else None,
@@ -137,18 +137,10 @@ def _about(
     )
 
 
-def _values(root: Path, page: Page) -> dict[str, str]:
-    """Return what the cells of a page handed to the prose when they ran, if they have run."""
-    if not page.cells or not (folder := current_folder(root, page)).is_dir():
-        return {}
-    outputs = [output for cell in executed_notebook(folder).cells for output in cell.outputs]
-    return {
-        output.metadata["scrapbook"]["name"]: str(
-            ast.literal_eval(output.data[f"{_GLUED}text/plain"])
-        )
-        for output in outputs
-        if "scrapbook" in output.get("metadata", {}) and f"{_GLUED}text/plain" in output.data
-    }
+def _values(root: Path, pages: Mapping[str, Page]) -> dict[str, dict[str, str]]:
+    """Return what the cells of each page that has run handed to the prose."""
+    folders = {name: current_folder(root, page) for name, page in pages.items() if page.cells}
+    return {name: glued_by(folder) for name, folder in folders.items() if folder.is_dir()}
 
 
 def _bibliography(root: Path, files: list[str]) -> BibliographyData:

@@ -39,8 +39,13 @@ def glued(root: Path) -> dict[str, dict[str, str]]:
             folder = current_folder(root, page)
             if not folder.is_dir():
                 raise BookError(f"the cells of {name} have not run as they stand: run `make book`")
-            found[name] = dict(_values(folder))
+            found[name] = glued_by(folder)
     return {name: values for name, values in found.items() if values}
+
+
+def glued_by(folder: Path) -> dict[str, str]:
+    """Return the values that the cells of one page hand to the prose, from its outputs."""
+    return dict(_values(folder))
 
 
 def _values(folder: Path) -> Iterator[tuple[str, str]]:
@@ -56,6 +61,12 @@ def record(root: Path) -> None:
     """Write the values of this build down, for others to be compared with."""
     text = json.dumps(glued(root), indent=1, ensure_ascii=False)
     (root / RECORD).write_text(f"{text}\n", encoding="utf-8")
+
+
+def recorded(root: Path) -> dict[str, dict[str, str]]:
+    """Return the values that are written down, by page and name; none if nothing is."""
+    file = root / RECORD
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def compare(root: Path) -> list[str]:
@@ -75,7 +86,7 @@ def compare(root: Path) -> list[str]:
     if not (root / RECORD).is_file():
         raise BookError(f"no {RECORD}: run `make numbers`")
     shares = tomllib.loads((root / TOLERANCES).read_text(encoding="utf-8"))["share"]
-    then = _flat(json.loads((root / RECORD).read_text(encoding="utf-8")))
+    then = _flat(recorded(root))
     now = _flat(glued(root))
     both = [name for name in now if name in then]
     share = {name: _share(shares, name[1]) for name in both}

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from filelock import FileLock
@@ -69,6 +70,16 @@ def test_every_equation_of_a_notebook_has_a_number_of_its_own(
     chapter = chapter_numbers(ROOT).get(name)
     assert not labels or chapter, f"{name} is no chapter and has labelled equations"
     assert numbers == [f"{chapter}.{n}" for n in range(1, len(labels) + 1)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_binder_can_open_a_notebook_as_markdown(
+    notebooks: dict[str, nbformat.NotebookNode], name: str
+):
+    """In the place of the page, `.binder/postBuild` puts its notebook in the page's own format."""
+    again = jupytext.reads(jupytext.writes(notebooks[name], fmt="md:myst"), fmt="md:myst")
+    cells = [(cell.cell_type, cell.source.strip()) for cell in notebooks[name].cells]
+    assert [(cell.cell_type, cell.source.strip()) for cell in again.cells] == cells
 
 
 def imported(source: str) -> Iterator[str]:

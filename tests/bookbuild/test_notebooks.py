@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from conftest import Book, cell
 
+from bookbuild.execution import execute
 from bookbuild.notebooks import INSTALL, make_notebooks, write_notebooks
 
 PAGE = r"""
@@ -124,6 +125,14 @@ def test_nothing_of_myst_is_left(written: Book):
     assert "By Theorem 2.1 and no other:" in text
     assert r"**Fig. 2.1** A square, $\mathcal{L}$." in text
     assert not re.search(r"\{[\w:-]+\}`|^:::|^\(.*\)=$|```\{", text, re.MULTILINE)
+
+
+def test_a_page_that_has_not_run_says_what_was_written_down(written: Book):
+    assert "It says `value`." in sources(written)
+    written.write("book/values.json", '{"one": {"value": "forty-one"}}')
+    assert "It says forty-one." in sources(written)
+    execute(written.root)
+    assert "It says forty-two." in sources(written)
 
 
 def test_the_numbers_are_those_of_the_page(written: Book):
