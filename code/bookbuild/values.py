@@ -10,7 +10,6 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -45,16 +44,14 @@ def glued(root: Path) -> dict[str, dict[str, str]]:
 
 def glued_by(folder: Path) -> dict[str, str]:
     """Return the values that the cells of one page hand to the prose, from its outputs."""
-    return dict(_values(folder))
-
-
-def _values(folder: Path) -> Iterator[tuple[str, str]]:
+    found = {}
     for cell in executed_notebook(folder).cells:
         for output in cell.outputs:
             label = output.get("metadata", {}).get("scrapbook", {}).get("name")
             text = output.get("data", {}).get(f"{_PREFIX}text/plain")
             if label and text:
-                yield label, str(ast.literal_eval(text))
+                found[label] = str(ast.literal_eval(text))
+    return found
 
 
 def record(root: Path) -> None:
