@@ -18,7 +18,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml CITATION.cff
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve pdf test test-all train bench style quality clean distclean mutants numbers check-pages
+.PHONY: help setup data book serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -102,6 +102,9 @@ mutants: $(READY) ## change the mathematics and see whether the tests notice (mi
 
 train: $(READY) ## train the models of the zoo again; a run that was stopped goes on (hours)
 	$(BIN)/python -m onebound.zoo
+
+studies: $(READY) ## run what the records of the studies lack; NAMES="muon ..." for some (minutes to hours)
+	$(BIN)/python -m bookbuild.studies $(NAMES)
 
 bench: $(READY) ## measure what training and sampling cost here (40 minutes; nothing else may run)
 	$(BIN)/python -m bookbuild.bench

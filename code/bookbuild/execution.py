@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 from filelock import FileLock, Timeout
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -255,15 +256,17 @@ async def _run(root: Path, page: Page) -> dict[str, Any]:
             async with _kernel(client, _environment(root) | {"IPYTHONDIR": profile}):
                 await _run_cells(root, page, client)
                 peak = _peak_megabytes(client.km.provisioner.pid)
+                processor = _processor_seconds(client.km.provisioner.pid)
     except (DeadKernelError, NoSuchKernel) as error:
         if asyncio.current_task().cancelling():  # nbclient takes that for the kernel's death
             raise asyncio.CancelledError from None
         raise BookError(f"{page.name}: {error}") from None
     seconds = time.monotonic() - started
-    say(root, f"{page.name}: {seconds:.0f} s")
+    of_processor = f", {processor:.0f} s of the processor" if processor else ""
+    say(root, f"{page.name}: {seconds:.0f} s{of_processor}, {peak} MB")
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    record = {"seconds": round(seconds, 1), "peak_megabytes": peak, "date": date}
-    return record | {"machine": machine()}
+    record = {"seconds": round(seconds, 1), "processor_seconds": processor}
+    return record | {"peak_megabytes": peak, "date": date, "machine": machine()}
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -325,3 +328,12 @@ def _peak_megabytes(process: int) -> int | None:
     status = Path(f"/proc/{process}/status")
     found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
     return round(int(found[1]) / 1024) if found else None
+
+
+def _processor_seconds(process: int) -> float | None:
+    """Return how long a process has kept processors busy, all threads added up."""
+    try:
+        times = psutil.Process(process).cpu_times()
+    except psutil.Error:
+        return None
+    return round(times.user + times.system, 1)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from onebound.checkpoint import Checkpoint, Stateful
 from onebound.checks import check_positive
 from onebound.optimisers import adam
+from onebound.precision import mixed_precision
 
 with warnings.catch_warnings():  # in a notebook without widgets, which nothing here wants
     warnings.filterwarnings("ignore", "IProgress not found")
@@ -185,19 +186,3 @@ def _bar(batches: Sequence[Tensor], epoch: int, steps: int, *, shown: bool) -> I
         batches, f"epoch {epoch}", total=steps, initial=done, leave=False, disable=disable
     )
     return bar
-
-
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Return the context in which matrix products and convolutions use bfloat16 if that pays.
-
-    It pays on processors and GPUs that compute in bfloat16. Elsewhere the context does nothing, and
-    everything stays in float32.
-    """
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = device.type == "cpu" and any(
-            capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16")
-        )
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onebound.optimisers import adam, averaged, muon
+from onebound.optimisers import Muon, adam, averaged, muon, orthogonal
 
 
 class Line(nn.Module):
@@ -113,6 +113,34 @@ def test_muon_moves_every_direction_of_a_matrix_about_equally():
     moved = torch.linalg.svdvals((model.matrix - 0.99 * before).detach())  # less weight decay
     assert moved.min() > 0.3
     assert moved.max() < 1.5
+
+
+@pytest.mark.equation("eq-newton-schulz")
+@pytest.mark.parametrize("shape", [(16, 20), (20, 16), (16, 16)])
+def test_orthogonal_maps_singular_values_by_the_polynomial(shape, monkeypatch):
+    monkeypatch.setenv("ONEBOUND_BFLOAT16", "0")
+    matrix = torch.randn(shape, dtype=torch.float64)
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    s = s / s.square().sum().sqrt()
+    for _ in range(2):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    assert torch.allclose(orthogonal(matrix, steps=2), u * s @ v)
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (40, 16)])
+def test_muon_is_torchs_muon(shape, monkeypatch):
+    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
+    steps = (
+        Muon([ours], 0.1),
+        torch.optim.Muon([theirs], 0.1, weight_decay=0.01, ns_steps=3),
+    )
+    for _ in range(4):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        for step in steps:
+            step.step()
+    # Theirs are products in bfloat16, of 8 bits.
+    assert (ours - theirs).abs().max() < 0.02 * (theirs - 1).abs().max()
 
 
 @pytest.mark.parametrize("optimiser", [adam, muon])

@@ -23,9 +23,9 @@ from onebound.distributions import noise_like
 from onebound.metrics import per_example
 from onebound.networks.unet import UNet
 from onebound.optimisers import averaged, muon
+from onebound.precision import mixed_precision
 from onebound.samplers import ancestral, last
 from onebound.schedules import Schedule, cosine_schedule
-from onebound.training import mixed_precision
 from onebound.training import train as run
 from onebound.zoo import digits, load
 
