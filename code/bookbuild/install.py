@@ -3,8 +3,7 @@
     python -m bookbuild.install [--package] EXTRA ...
 
 installs those extras of ``pyproject.toml``, through the constraints; with ``--package`` what the
-package itself needs too, which is PyTorch and so gigabytes. Any Python runs this: it imports nothing
-but the standard library.
+package itself needs too, which is PyTorch and so gigabytes. It needs the standard library alone.
 """
 
 import argparse

@@ -74,8 +74,9 @@ def versions(root: Path, *, installed: bool = True) -> dict[str, str]:
     """Return the versions of Python and of the libraries that outputs depend on.
 
     That is the installed version or, where a library is not installed, the one that
-    ``constraints.txt`` pins; with ``installed=False`` always the latter. The libraries are the runtime dependencies in ``pyproject.toml``
-    itself: an editable installation's metadata keeps those of the day it was installed.
+    ``constraints.txt`` pins; with ``installed=False`` always the latter. The libraries are the
+    runtime dependencies in ``pyproject.toml`` itself: an editable installation's metadata keeps
+    those of the day it was installed.
     """
     pins = _pins(root)
     found = {"python": platform.python_version()}

@@ -41,7 +41,7 @@ def file_of(root: Path, name: str) -> Path:
 
 
 def load(root: Path, name: str) -> dict[str, Any] | None:
-    """Return the ``key``, ``run``, ``language_info`` and ``outputs`` of a page; None without a file.
+    """Return the ``key``, ``run``, ``language_info`` and ``outputs`` of a page, if it has a file.
 
     Raises
     ------
