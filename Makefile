@@ -5,9 +5,14 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Two stages: what renders the book, and everything. The first is in the second.
+RENDERS := $(VENV)/.ready-to-render
 READY := $(VENV)/.ready
+STAGE := $(if $(wildcard $(READY)),$(READY),$(RENDERS))
 # What pins the versions; `make setup CONSTRAINTS=/dev/null` takes the newest that there are.
 CONSTRAINTS := constraints.txt
+# Where PyTorch may come from, for example https://download.pytorch.org/whl/cpu: no CUDA, half the bytes.
+TORCH_INDEX ?=
 
 # The first of these that runs and is 3.11 to 3.13; `make setup PYTHON=...` decides otherwise.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -18,21 +23,26 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml CITATION.cff
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages
+.PHONY: help setup data book fresh outputs serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-setup: $(READY) ## create .venv with everything the book and its tests need
+INSTALL = PYTHONPATH=code $(PYTHON) -m bookbuild.install --constraints "$(CONSTRAINTS)" --torch-index "$(TORCH_INDEX)"
+HAS_PYTHON = test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 found; install one, or name it: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
+
+setup: $(READY) ## create .venv with everything the book and its tests need (gigabytes)
 
 # An installation that was cut short leaves no stamp, so the next one starts from nothing.
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 found; install one, or name it: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
-	@test -e $(READY) || rm -rf $(VENV)
-	@rm -f $(READY)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[book,dev]'
-	@touch $(READY)
+	@$(HAS_PYTHON)
+	@$(INSTALL) --package book dev
+	@touch $@
+
+$(RENDERS): pyproject.toml constraints.txt
+	@$(HAS_PYTHON)
+	@$(INSTALL) book
+	@touch $@
 
 data: $(READY) ## get MNIST and verify it
 	$(BIN)/python -m onebound.data
@@ -43,17 +53,28 @@ _build/.data: $(READY) code/onebound/data.py
 	$(BIN)/python -m onebound.data
 	@touch $@
 
-book: _build/.book ## build the book into _build/html
+book: _build/.book ## build the book into _build/html; execute what the shipped outputs lack
 
-_build/.book: $(READY) _build/.data $(CODE) $(PAGES) $(TESTS) pyproject.toml
-	$(BIN)/python -m bookbuild build
+# Status 3: pages have to execute, and what they need is not installed yet.
+_build/.book: $(STAGE) $(CODE) $(PAGES) $(TESTS) pyproject.toml
+	@echo '$(BIN)/python -m bookbuild build'
+	@$(BIN)/python -m bookbuild build || { \
+		[ $$? = 3 ] && $(MAKE) --no-print-directory _build/.data && $(BIN)/python -m bookbuild build; }
 	@touch $@
+
+fresh: $(READY) _build/.data ## execute every page, whatever is shipped or stored, and build the book
+	$(BIN)/python -m bookbuild build --fresh
+	@touch _build/.book
+
+outputs: $(READY) _build/.data ## execute what changed and renew the outputs that the repository ships
+	$(BIN)/python -m bookbuild outputs
 
 numbers: book ## write down the numbers of this build, for other machines to compare with
 	$(BIN)/python -m bookbuild record
+
 # What a browser's checks need on top; a contributor without a browser does without.
 $(VENV)/.playwright: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[book,dev,browser]'
+	@$(INSTALL) browser
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
@@ -74,16 +95,9 @@ _build/onebound.pdf: $(VENV)/.playwright _build/.book
 serve: book ## show the built book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-.PHONY: cache-pack cache-fetch links
+.PHONY: links
 
-cache-pack: _build/.book ## pack the outputs of every page into one file below _build
-	$(BIN)/python -m bookbuild cache-pack
-
-# An archive that is damaged or of another book is refused; what lacks outputs then executes.
-cache-fetch: $(READY) ## take outputs from a release, or from the path or address in ONEBOUND_CACHE
-	-$(BIN)/python -m bookbuild cache-fetch
-
-links: $(READY) _build/.data ## check that the links out of the book lead somewhere
+links: book ## check that the links out of the book lead somewhere
 	$(BIN)/python -m bookbuild links
 
 test: _build/.test ## run the fast tests
@@ -97,7 +111,7 @@ test-all: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest
 
 mutants: $(READY) ## change the mathematics and see whether the tests notice (minutes a module; MODULES="vae ...")
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[mutants]'
+	@$(INSTALL) mutants
 	$(BIN)/python tests/mutants/run.py $(MODULES)
 
 train: $(READY) ## train the models of the zoo again; a run that was stopped goes on (hours)

@@ -4,25 +4,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from bookbuild.archive import fetch, pack
 from bookbuild.build import build
 from bookbuild.chapters import BookError
-from bookbuild.execution import execute
+from bookbuild.execution import NotSetUpError, execute
 from bookbuild.gate import gate
 from bookbuild.links import check_links
 from bookbuild.notebooks import write_notebooks
+from bookbuild.outputs import faults, renew
 from bookbuild.pdf import print_book
-from bookbuild.picture import draw_picture
 from bookbuild.values import compare, record
+
+NOT_SET_UP = 3  # the status that lets the Makefile install what pages need to execute
 
 
 def main() -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="bookbuild", description="Build the book in this folder.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="execute, render and check the book")
-    commands.add_parser("cache-pack", help="write the outputs of every page into one file")
-    commands.add_parser("cache-fetch", help="take them from a release's, or from $ONEBOUND_CACHE")
+    builds = commands.add_parser("build", help="execute, render and check the book")
+    builds.add_argument("--fresh", action="store_true", help="execute every page")
+    outputs = commands.add_parser("outputs", help="renew the outputs that the repository ships")
+    outputs.add_argument("--check", action="store_true", help="only say which are out of date")
     commands.add_parser("notebooks", help="write each page with code as a notebook")
     commands.add_parser("pdf", help="print the built book into _build/onebound.pdf")
     commands.add_parser("links", help="check that the links out of the book lead somewhere")
@@ -35,11 +37,12 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "build":
-            build(Path.cwd())
-        elif arguments.command == "cache-pack":
-            pack(Path.cwd())
-        elif arguments.command == "cache-fetch":
-            fetch(Path.cwd())
+            build(Path.cwd(), fresh=arguments.fresh)
+        elif arguments.command == "outputs":
+            if not arguments.check:
+                renew(Path.cwd())
+            elif found := faults(Path.cwd()):
+                raise BookError("\n".join(["run `make outputs`:", *found]))
         elif arguments.command == "notebooks":
             write_notebooks(Path.cwd(), Path.cwd() / "_build/notebooks")
         elif arguments.command == "pdf":
@@ -49,6 +52,8 @@ def main() -> int:
         elif arguments.command == "execute":
             execute(Path.cwd())
         elif arguments.command == "picture":
+            from bookbuild.picture import draw_picture  # which needs PyTorch, as nothing else here
+
             draw_picture(Path.cwd() / "book/images/samples.png")
         elif arguments.command == "record":
             record(Path.cwd())
@@ -59,7 +64,7 @@ def main() -> int:
             gate(Path.cwd(), arguments.html)
     except BookError as error:
         print(f"bookbuild: {error}", file=sys.stderr)
-        return 1
+        return NOT_SET_UP if isinstance(error, NotSetUpError) else 1
     except KeyboardInterrupt:
         return 130
     return 0

@@ -14,16 +14,17 @@ from bookbuild.gate import gate
 from bookbuild.values import RECORD, compare
 
 
-def build(root: Path) -> None:
+def build(root: Path, *, fresh: bool = False) -> None:
     """Build the book; when this returns, ``_build/html`` is complete and right.
 
     A build that fails or is killed while rendering leaves a marker, and the next one renders every
     page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written. So
-    does one whose `bookbuild` is another: the pages that Sphinx keeps name its classes.
+    does one whose `bookbuild` is another: the pages that Sphinx keeps name its classes. A `fresh`
+    build executes every page.
     """
     started = time.monotonic()
     check(root)
-    execute(root)
+    execute(root, fresh=fresh)
     out, marker, stamp = (root / f"_build{name}" for name in ("", "/.unfinished", "/.renderer"))
     renderer = sha256(b"".join(map(Path.read_bytes, sorted(Path(__file__).parent.glob("*.py")))))
     with lock(root):

@@ -2,7 +2,7 @@
 
 MyST-NB's own cache is keyed on the cells alone, so it would show old outputs after a change to the
 code that they import. Here every page gets a cache folder of its own, named by its key, and a page
-is read again when its key changes. Under ``make book`` every page has been executed by then; under
+is read again when its key or its outputs change. Under ``make book`` every page has been executed by then; under
 a plain ``jupyter-book build`` a page without outputs is executed here, in the same way.
 """
 
@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 from bookbuild.chapters import Page, markdown_config, read_page
-from bookbuild.execution import current_folder, outputs_folder
+from bookbuild.execution import current_folder, outputs_folder, run_of
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -31,11 +31,15 @@ def _read(app: Sphinx, name: str) -> Page:
 
 def _pages_with_a_new_key(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
     app.bookbuild_markdown = markdown_config(app.srcdir.parent)
-    before = getattr(env, "bookbuild_folders", {})
-    env.bookbuild_folders = {
-        name: current_folder(app.srcdir.parent, _read(app, name)).name for name in env.found_docs
-    }
-    return [name for name in env.found_docs if before.get(name) != env.bookbuild_folders[name]]
+    before = getattr(env, "bookbuild_runs", {})
+    env.bookbuild_runs = {name: _run(app, name) for name in env.found_docs}
+    return [name for name in env.found_docs if before.get(name) != env.bookbuild_runs[name]]
+
+
+def _run(app: Sphinx, name: str) -> tuple[str, str | None]:
+    """Return what tells the run that made a page's outputs from any other."""
+    folder = current_folder(app.srcdir.parent, _read(app, name))
+    return folder.name, run_of(folder)["sha256"] if folder.is_dir() else None
 
 
 def _point_to_outputs(app: Sphinx, name: str, _: list[str]) -> None:

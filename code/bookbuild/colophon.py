@@ -5,7 +5,6 @@ page, when, and at what cost; ``{bibtex-entry}`` for what ``CITATION.cff`` says;
 where the book is to be had as one file, and for nothing where no repository is known.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from importlib import metadata
@@ -18,8 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bookbuild.chapters import markdown_config, read_page
-from bookbuild.execution import current_folder
-from bookbuild.keys import versions
+from bookbuild.execution import current_folder, run_of
 from bookbuild.repository import Repository
 
 BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline")
@@ -111,6 +109,9 @@ def _record(app: Sphinx, here: str) -> Iterator[nodes.Node]:
             [
                 nodes.inline("", "", link),
                 f"{run['seconds']:.0f}",
+                "not known"
+                if run["processor_seconds"] is None
+                else f"{run['processor_seconds']:.0f}",
                 f"{run['peak_megabytes']}" if run["peak_megabytes"] else "not known",
                 datetime.fromisoformat(run["date"]).strftime("%Y-%m-%d %H:%M"),
                 *([str(machines.index(_machine(run)) + 1)] if several else []),
@@ -121,6 +122,7 @@ def _record(app: Sphinx, here: str) -> Iterator[nodes.Node]:
     head = [
         "Page",
         "Seconds",
+        "of the processor",
         "Peak memory (MB)",
         "Executed (UTC)",
         *(["Machine"] if several else []),
@@ -131,7 +133,7 @@ def _record(app: Sphinx, here: str) -> Iterator[nodes.Node]:
         ["Machine", "Processor", "Cores", "Memory (GB)", "System"],
         [[str(n), *one] for n, one in enumerate(machines, 1)],
     )
-    found = versions(root) | {name: metadata.version(name) for name in BUILDERS}
+    found = _versions(runs.values()) | {name: metadata.version(name) for name in BUILDERS}
     yield table(
         "What ran them, and what made pages of them", ["Software", "Version"], found.items()
     )
@@ -143,8 +145,16 @@ def _runs(app: Sphinx, root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in _in_order(app):
         page = read_page(root, name, markdown)
         if page.cells:
-            file = current_folder(root, page) / "run.json"
-            yield name, json.loads(file.read_text(encoding="utf-8"))
+            yield name, run_of(current_folder(root, page))
+
+
+def _versions(runs: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the versions of what executed the pages, all of them where they differ."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, version in run["versions"].items():
+            found.setdefault(name, {})[version] = None
+    return {name: ", ".join(all_of_them) for name, all_of_them in found.items()}
 
 
 def _in_order(app: Sphinx) -> Iterable[str]:

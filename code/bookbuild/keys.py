@@ -2,8 +2,9 @@
 
 Two builds with one key have the same outputs, so an executed page is stored under its key and never
 executed again. What the key leaves out on purpose: prose; the metadata of cells (tags, alt text,
-captions), which decide how an output looks and not what it is; and the MNIST files, because
-``onebound.data`` holds their SHA-256 and refuses any others, and a module is part of the key.
+captions), which decide how an output looks and not what it is; the MNIST files, because
+``onebound.data`` holds their SHA-256 and refuses any others, and a module is part of the key; and
+Python's version and the kind of machine, which the record of a run names.
 """
 
 import ast
@@ -11,27 +12,36 @@ import functools
 import glob
 import hashlib
 import json
+import platform
 import re
-import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from bookbuild.chapters import Page
 
 # IPython writes the text of an output and matplotlib-inline its figures. nbclient and ipykernel are
 # left out: they carry messages and shape nothing.
 SHAPERS = ("ipython", "matplotlib-inline")
+# Where a library is not installed, its pin for this kind of machine counts, on any machine: what
+# renders alone takes the outputs that are shipped, and those are made on such a one.
+REFERENCE = {"platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
-def page_inputs(root: Path, page: Page) -> dict[str, Any]:
-    """Return what the key of a page covers, each file by its SHA-256, as plain JSON."""
+def page_inputs(root: Path, page: Page, *, installed: bool = True) -> dict[str, Any]:
+    """Return what the key of a page covers, each file by its SHA-256, as plain JSON.
+
+    The versions are those that `versions` returns, without the local part.
+    """
     code = root / "code"
     sources = [cell.source for cell in page.cells]
     modules = closure(code, imported_by_cells(sources))
@@ -43,7 +53,11 @@ def page_inputs(root: Path, page: Page) -> dict[str, Any]:
             file.relative_to(root).as_posix(): _sha256(file.read_bytes())
             for file in sorted({*modules.values(), *data})
         },
-        "versions": versions(root),
+        "versions": {
+            name: _released(version)
+            for name, version in versions(root, installed=installed).items()
+            if name != "python"
+        },
     }
 
 
@@ -56,20 +70,51 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def versions(root: Path) -> dict[str, str]:
-    """Return the installed versions that outputs depend on, Python's without its patch level.
+def versions(root: Path, *, installed: bool = True) -> dict[str, str]:
+    """Return the versions of Python and of the libraries that outputs depend on.
 
-    The names are the runtime dependencies in ``pyproject.toml`` itself: an editable installation's
-    metadata keeps those of the day it was installed.
+    That is the installed version or, where a library is not installed, the one that
+    ``constraints.txt`` pins; with ``installed=False`` always the latter. The libraries are the
+    runtime dependencies in ``pyproject.toml`` itself: an editable installation's metadata keeps
+    those of the day it was installed.
     """
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for name in [Requirement(line).name for line in project["dependencies"]] + list(SHAPERS):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
+    pins = _pins(root)
+    found = {"python": platform.python_version()}
+    for name in dependencies(root) + list(SHAPERS):
+        found[name] = pins.get(canonicalize_name(name), "absent")
+        if installed:
+            with suppress(metadata.PackageNotFoundError):
+                found[name] = metadata.version(name)
     return found
+
+
+def dependencies(root: Path) -> list[str]:
+    """Return the names of the libraries that the chapters' package needs at run time."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [Requirement(line).name for line in project["dependencies"]]
+
+
+def not_installed(root: Path) -> list[str]:
+    """Return those of the libraries that a page may need and that are not here."""
+    installed = {canonicalize_name(one.name) for one in metadata.distributions()}
+    return [name for name in dependencies(root) if canonicalize_name(name) not in installed]
+
+
+def _pins(root: Path) -> dict[str, str]:
+    """Return what ``constraints.txt`` pins on the `REFERENCE`, by normalised name."""
+    file = root / "constraints.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    pins = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    return {
+        canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate(REFERENCE)
+    }
+
+
+def _released(version: str) -> str:
+    """Return a version without its local part: 2.14.1+cpu is a build of 2.14.1."""
+    return version if version == "absent" else Version(version).public
 
 
 def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
