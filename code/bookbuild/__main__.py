@@ -12,7 +12,6 @@ from bookbuild.gate import gate
 from bookbuild.links import check_links
 from bookbuild.notebooks import write_notebooks
 from bookbuild.pdf import print_book
-from bookbuild.picture import draw_picture
 from bookbuild.values import compare, record
 
 
@@ -49,6 +48,8 @@ def main() -> int:
         elif arguments.command == "execute":
             execute(Path.cwd())
         elif arguments.command == "picture":
+            from bookbuild.picture import draw_picture  # which needs torch; a build does not
+
             draw_picture(Path.cwd() / "book/images/samples.png")
         elif arguments.command == "record":
             record(Path.cwd())

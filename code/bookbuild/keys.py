@@ -13,6 +13,8 @@ import hashlib
 import json
 import re
 import sys
+import sysconfig
+import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
@@ -27,6 +29,8 @@ from bookbuild.chapters import Page
 # IPython writes the text of an output and matplotlib-inline its figures. nbclient and ipykernel are
 # left out: they carry messages and shape nothing.
 SHAPERS = ("ipython", "matplotlib-inline")
+# A file that changed less than these seconds ago may change again and keep its time.
+RACY = 2
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -40,7 +44,7 @@ def page_inputs(root: Path, page: Page) -> dict[str, Any]:
         "kernel": page.kernel,
         "cells": [_sha256(source.encode()) for source in sources],
         "files": {
-            file.relative_to(root).as_posix(): _sha256(file.read_bytes())
+            file.relative_to(root).as_posix(): sha256_of(file)
             for file in sorted({*modules.values(), *data})
         },
         "versions": versions(root),
@@ -56,6 +60,19 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file, which is not read again while it is as it was."""
+    state = file.stat()
+    if time.time() - state.st_mtime < RACY:
+        return _sha256(file.read_bytes())
+    return _sha256_as_it_was(file, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1000)
+def _sha256_as_it_was(file: Path, *_: int) -> str:
+    return _sha256(file.read_bytes())
+
+
 def versions(root: Path) -> dict[str, str]:
     """Return the installed versions that outputs depend on, Python's without its patch level.
 
@@ -66,10 +83,21 @@ def versions(root: Path) -> dict[str, str]:
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in [Requirement(line).name for line in project["dependencies"]] + list(SHAPERS):
         try:
-            found[name] = metadata.version(name)
+            found[name] = _version(metadata.version, name, _installation())
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
+
+
+@functools.lru_cache(maxsize=1000)
+def _version(ask: Callable[[str], str], name: str, _: tuple[int, ...]) -> str:
+    return ask(name)
+
+
+def _installation() -> tuple[int, ...]:
+    """Return what changes when a library is installed or removed: the times of their folders."""
+    folders = (sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    return tuple(Path(folder).stat().st_mtime_ns for folder in folders)
 
 
 def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
@@ -79,10 +107,11 @@ def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
     a module they stand; a name that is only computed at run time can't be found.
     """
     reached: dict[str, Path] = {}
+    ours = {path.stem for path in code.iterdir()}
     seen, todo = set(), list(names)
     while todo:
         name = todo.pop()
-        if name in seen:
+        if name in seen or name.partition(".")[0] not in ours:
             continue
         seen.add(name)
         parent = name.rpartition(".")[0]
@@ -104,8 +133,7 @@ def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
     and ``!python -m onebound.data``. `closure` passes over those that are no module.
     """
     for source in sources:
-        yield from _DOTTED.findall(source)
-        yield from _imports(_cell_tree(source), "")
+        yield from _names_in_cell(source)
 
 
 def data_files(modules: dict[str, Path]) -> set[Path]:
@@ -125,6 +153,11 @@ def _file_of(code: Path, name: str) -> Path | None:
     base = code.joinpath(*name.split("."))
     candidates = (base / "__init__.py", base.with_suffix(".py"))  # in Python's own order
     return next((file for file in candidates if file.is_file()), None)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _names_in_cell(source: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*_DOTTED.findall(source), *_imports(_cell_tree(source), "")]))
 
 
 @functools.cache  # a build asks for the keys of all pages several times
