@@ -39,7 +39,7 @@ class Memory:
     """
 
     def __init__(self, root: Path, name: str, *basis: str | bytes):
-        self._file = root / FOLDER / f"{name}.json"
+        self._file = Path(root) / FOLDER / f"{name}.json"
         self._basis = digest(*basis)
         self._known = self._load()
         self._asked: dict[str, Any] = {}
