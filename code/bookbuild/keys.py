@@ -29,6 +29,7 @@ from bookbuild.chapters import Page
 # IPython writes the text of an output and matplotlib-inline its figures. nbclient and ipykernel are
 # left out: they carry messages and shape nothing.
 SHAPERS = ("ipython", "matplotlib-inline")
+LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
 # A file that changed less than these seconds ago may change again and keep its time.
 RACY = 2
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -96,8 +97,7 @@ def _version(ask: Callable[[str], str], name: str, _: tuple[int, ...]) -> str:
 
 def _installation() -> tuple[int, ...]:
     """Return what changes when a library is installed or removed: the times of their folders."""
-    folders = (sysconfig.get_path(name) for name in ("purelib", "platlib"))
-    return tuple(Path(folder).stat().st_mtime_ns for folder in folders)
+    return tuple(folder.stat().st_mtime_ns for folder in LIBRARIES)
 
 
 def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:

@@ -118,7 +118,7 @@ def _notebooks(root: Path) -> dict[str, tuple[str, Callable[[], NotebookNode]]]:
             def make(name: str = name, page: Page = page, about: str = about) -> NotebookNode:
                 return _notebook(page, first, about, Context(name, entries=entries(), **known))
 
-            notebooks[name] = repr((name, about, page.notebook, shared)), make
+            notebooks[name] = repr((name, about, page.path.read_bytes(), shared)), make
     return notebooks
 
 

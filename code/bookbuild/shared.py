@@ -24,7 +24,8 @@ LEFT_OUT = {
     *("ref_context", "temp_data", "titles_old"),  # scratch of reading
     *("nb_metadata", "nb_new_exec_data"),  # MyST-NB's times, for a table that the book lacks
     "mystnb_config",  # the configuration, with where the outputs of the page read last lie
-    "sphinx_exercise_gated_registry",  # lines on which solutions begin and end, for reading
+    # Lines on which exercises and solutions begin, for reading and for messages.
+    *("sphinx_exercise_gated_registry", "sphinx_exercise_node_order"),
     "bookbuild_shared",
 }
 OF_A_PAGE = {"source_map", "wordcount"}  # metadata: the lines of its cells, its length
@@ -42,6 +43,11 @@ def shared(env: BuildEnvironment) -> str:
         page: {name: told for name, told in metadata.items() if name not in OF_A_PAGE}
         for page, metadata in env.metadata.items()
     }
+    domains = dict(env.domaindata)
+    if cite := domains.get("cite"):  # whose citations come in the order in which pages were read
+        refs = sorted(cite["citation_refs"], key=lambda ref: ref.docname)
+        domains["cite"] = {**cite, "citation_refs": refs}
+    known["domaindata"] = domains
     return digest(canonical(known), *_files(Path(env.srcdir)))
 
 
