@@ -40,16 +40,6 @@ def modified(book: Book) -> dict[str, int]:
     return {name: (html / f"{name}.html").stat().st_mtime_ns for name in ("one", "part/two")}
 
 
-def test_an_edit_of_prose_writes_that_page_alone(book: Book):
-    book.build()
-    before = modified(book)
-    book.edit("book/part/two.md", "See", "Look at")
-    book.build()
-    after = modified(book)
-    assert after["one"] == before["one"]
-    assert after["part/two"] > before["part/two"]
-
-
 @pytest.mark.parametrize(
     ("file", "old", "new", "shown"),
     [
