@@ -60,7 +60,7 @@ def test_a_run_is_recorded(book: Book):
     run = json.loads((folder / "run.json").read_text())
     assert 0.3 < run["seconds"] < 60
     assert run["date"].endswith("+00:00")
-    assert run["inputs"]["versions"]["python"] == f"3.{sys.version_info.minor}"
+    assert run["versions"]["python"].startswith(f"3.{sys.version_info.minor}")
     if sys.platform == "linux":
         assert 20 < run["peak_megabytes"] < 1000
     log = (book.root / "_build/execution.log").read_text()

@@ -2,12 +2,10 @@ import shutil
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import Book
 
-from bookbuild import keys
 from bookbuild.keys import closure, data_files, imported_by_cells
 
 Edit = Callable[[Book, pytest.MonkeyPatch], None]
@@ -129,10 +127,6 @@ def newer(book: Book, patch: pytest.MonkeyPatch, name: str) -> None:
     patch.setattr(metadata, "version", lambda other: version(other) + ".1" * (other == name))
 
 
-def other_python(book: Book, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(keys, "sys", SimpleNamespace(version_info=SimpleNamespace(major=3, minor=99)))
-
-
 SAME = {
     "prose": lambda book, _: book.edit("book/one.md", "# Page", "New words.\n\n# Page"),
     "alt text": lambda book, _: book.edit("book/one.md", "A black square", "A square"),
@@ -153,7 +147,6 @@ NEW = {
     "version": lambda book, patch: newer(book, patch, "numpy"),
     "version of IPython": lambda book, patch: newer(book, patch, "ipython"),
     "dependency": lambda book, _: book.edit("pyproject.toml", "numpy>=1", "sphinx>=1"),
-    "Python": other_python,
     "kernel": lambda book, _: book.edit("book/one.md", "name: python3", "name: python4"),
 }
 SPLIT = "import myst_nb\n```\n\n```{code-cell} ipython3\n"
