@@ -93,7 +93,7 @@ def warm_up(steps: int) -> Objective:
 
 @torch.no_grad()
 def passed_on(vae: VAE, images: Tensor) -> tuple[float, float]:
-    """What encoder and decoder pass on: spread of mu over images, of logits over codes."""
+    """Return what encoder and decoder pass on: spread of mu and of logits."""
     logits = vae.decode(torch.randn(1000, 20, generator=Generator().manual_seed(5)))
     return vae.encode(images)[0].std(0).mean().item(), logits.std(0).mean().item()
 
@@ -120,7 +120,9 @@ def run(
     images, test = images[:limit], data.static_binarisation(data.mnist().test_images)[:limit]
     mu, logits = passed_on(vae, test[:1000])
     half = epochs * (len(images) // 256) // 2
-    charge: Objective = {"free_bits": free_bits, "warm_up": warm_up(half)}.get(objective, minus_elbo)
+    charge: Objective = {"free_bits": free_bits, "warm_up": warm_up(half)}.get(
+        objective, minus_elbo
+    )
     rates, elbos = [], []
     loss = lambda x: charge(*vae.bound(data.binarise(x)))  # noqa: E731
     for _ in train(vae, loss, images, epochs=epochs, learning_rate=2e-3, seed=seed):

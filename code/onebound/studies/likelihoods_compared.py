@@ -63,7 +63,7 @@ class Gaussian(nn.Module):
 class SquaredError(Gaussian):
     """Minus the summed squared error of grey levels: sigma^2 = 1/2, less a constant."""
 
-    prepare = staticmethod(data.to_unit)
+    prepare = staticmethod(data.to_unit)  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(math.sqrt(0.5))
@@ -145,7 +145,7 @@ class LevelDecoder(nn.Module):
         return self.to_logits(self.features(z))
 
 
-def some_pixels(decoder: LevelDecoder, x: Tensor, z: Tensor, pixels: Tensor) -> Tensor:
+def some_pixels(decoder: Any, x: Tensor, z: Tensor, pixels: Tensor) -> Tensor:
     """Log-probability of images estimated from some pixels, scaled up to all (B,)."""
     features = decoder.features(z).flatten(2)[..., pixels, None]
     logits = decoder.to_logits(features)[..., 0].float()
@@ -188,7 +188,11 @@ def fit(likelihood: str, epochs: int, seed: int = 0, limit: int | None = None) -
         x = log_prob.prepare(batch)
         return sampled_loss(model, x) if levels else -model.bound(x).elbo
 
-    recipe = {"batch_size": 128 if levels else 256, "learning_rate": 5e-3, "seed": seed}
+    recipe: dict[str, Any] = {
+        "batch_size": 128 if levels else 256,
+        "learning_rate": 5e-3,
+        "seed": seed,
+    }
     list(train(model, loss, images[:limit], epochs=epochs, **recipe))
     return model.eval()
 
@@ -202,8 +206,9 @@ class Terms(NamedTuple):
 
 def terms(model: VAE, images: Tensor) -> Terms:
     """Return both terms, with noise from one seed for every model."""
+    likelihood: Any = model.log_prob
     torch.manual_seed(1)
-    both = lambda part: torch.stack(model.bound(model.log_prob.prepare(part)), 1)  # noqa: E731
+    both = lambda part: torch.stack(model.bound(likelihood.prepare(part)), 1)  # noqa: E731
     return Terms(*metrics.per_example(both, images, 50).unbind(1))
 
 
@@ -217,14 +222,17 @@ def bits(model: VAE, images: Tensor) -> tuple[Tensor, Tensor]:
         scored = VAE(model.encoder, model.decoder, Gaussian(math.sqrt(0.5)))
     log_likelihood, kl = terms(scored, images)
     elbo = log_likelihood - kl
-    dense = model.log_prob.density
-    return metrics.bits_per_dim(likelihoods.density_to_levels(elbo) if dense else elbo), kl
+    likelihood: Any = model.log_prob
+    if likelihood.density:
+        elbo = likelihoods.density_to_levels(elbo)
+    return metrics.bits_per_dim(elbo), kl
 
 
 @torch.no_grad()
 def means_and_draws(model: VAE, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of p(x|z) and a draw from it; a few images at a time, as some need room."""
-    likelihood, parts = model.log_prob, []
+    """Return the mean of p(x|z) and a draw from it; a few at a time, as some need room."""
+    likelihood: Any = model.log_prob
+    parts = []
     for part in z.split(25):
         answer = model.decode(part)
         parts.append((likelihood.mean(answer), likelihood.draw(answer)))
@@ -234,8 +242,9 @@ def means_and_draws(model: VAE, z: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def codes(model: VAE, images: Tensor) -> Tensor:
-    """Posterior means of grey levels."""
-    return model.encode(model.log_prob.prepare(images))[0]
+    """Return posterior means of grey levels."""
+    likelihood: Any = model.log_prob
+    return model.encode(likelihood.prepare(images))[0]
 
 
 def run(seed: int, likelihood: str, epochs: int, limit: int | None = None) -> dict[str, float]:

@@ -63,7 +63,8 @@ def run(
         ("of_100").
     """
     torch.manual_seed(seed)
-    model = VAE(MLPEncoder(20), MLPDecoder(20), cross_entropy_grey)
+    decoder = MLPDecoder(20)
+    model = VAE(MLPEncoder(20), decoder, cross_entropy_grey)
     mnist = data.mnist()
     fixed = Generator().manual_seed(0)
     images, held_out = data.split_validation(mnist.train_images)
@@ -84,7 +85,7 @@ def run(
         "grey": bound_of(model, data.to_unit(mnist.test_images[:limit])).mean().item(),
         "draw": bound_of(model, test).mean().item(),
     }
-    model.decoder.requires_grad_(False)
+    decoder.requires_grad_(False)
     on_draws = lambda x: -model.bound(data.binarise(x)).elbo  # noqa: E731
     list(train(model, on_draws, images, epochs=refit, learning_rate=2e-3, seed=seed))
     noise = Generator().manual_seed(2)
