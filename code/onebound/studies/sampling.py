@@ -11,6 +11,7 @@ from onebound.diffusion import clipped, even_steps, respaced
 from onebound.metrics import per_example
 from onebound.quality import recognised
 from onebound.samplers import ancestral, ddim, last
+from onebound.schedules import Schedule
 from onebound.zoo import digits, unet
 
 N, FIRST = 1000, 250
@@ -24,7 +25,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "β̃, noise at the end": {"steps": 20, "eta": 1.0, "noisy": True},
     **{f"κ = {eta:g}, {K}": {"steps": K, "eta": eta} for K in (5, 10, 50) for eta in (0.0, 1.0)},
     **{f"κ = {eta:g}, 20": {"steps": 20, "eta": eta} for eta in (0.0, 0.5)},
+    "κ = 0, 10 in log-SNR": {"steps": 10, "eta": 0.0, "log_snr": True},
 }
+
+
+def even_log_snr(schedule: Schedule, K: int) -> Tensor:
+    """Return K steps at about equal distances in log-SNR, from 10 to the last one, which is T."""
+    wanted = torch.linspace(schedule.log_snr[10], schedule.log_snr[-2], K).double()
+    steps = (schedule.log_snr[1:, None] - wanted).abs().argmin(0) + 1
+    steps[-1] = schedule.T
+    return steps
 
 
 AT_ONCE = 50
@@ -81,14 +91,19 @@ def run(
     wide: bool = False,
     clip: bool = False,
     noisy: bool = False,
+    log_snr: bool = False,
     n: int = N,
 ) -> dict[str, Any]:
-    """Draw from `unet`: with the variances beta, with clipped guesses, or with noise at the end."""
+    """Draw from `unet` in so many of its steps.
+
+    Options: the variances beta, clipped guesses, noise at the end, steps even in log-SNR.
+    """
     network, _ = zoo.load(unet)
     denoise = unet.denoiser_of(network)
     if clip:
         denoise = clipped(denoise)
-    coarse, guess = respaced(unet.SCHEDULE, denoise, even_steps(unet.SCHEDULE.T, steps))
+    kept = even_log_snr(unet.SCHEDULE, steps) if log_snr else even_steps(unet.SCHEDULE.T, steps)
+    coarse, guess = respaced(unet.SCHEDULE, denoise, kept)
     variance = coarse.beta.clone()
     variance[1] = 0
     parts = []
