@@ -1,4 +1,4 @@
-"""A denoiser that is told labels reads digits: which label leaves the smallest error?"""
+"""A denoiser that is told labels reads digits by the label that leaves the smallest error."""
 
 from typing import Any
 
