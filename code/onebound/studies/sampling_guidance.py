@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from onebound import zoo
-from onebound.diffusion import Denoiser, clipped, even_steps, guided, respaced
+from onebound.diffusion import Denoiser, even_steps, guided, respaced
 from onebound.samplers import ddim, last
 from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet, unet_small
@@ -18,7 +18,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "3": {"strength": 3.0},
     "worse alone": {"strength": 0.0},
     "2, ancestral": {"strength": 2.0, "eta": 1.0},
-    "2, ancestral, clipped": {"strength": 2.0, "eta": 1.0, "clip": True},
     "3, t > 500": {"strength": 3.0, "low": 500},
     "3, t <= 500": {"strength": 3.0, "high": 500},
 }
@@ -34,7 +33,6 @@ def run(
     seed: int,
     strength: float,
     eta: float = 0.0,
-    clip: bool = False,
     low: int = 0,
     high: int = 1000,
     steps: int = 20,
@@ -44,7 +42,7 @@ def run(
     (network, _), (small, _) = zoo.load(unet), zoo.load(unet_small)
     good, worse = unet.denoiser_of(network), unet_small.denoiser_of(small)
     both = guided(good, worse, strength) if strength else worse
-    denoise = between(low, high, clipped(both) if clip else both, good)
+    denoise = between(low, high, both, good)
     coarse, guess = respaced(unet.SCHEDULE, denoise, even_steps(unet.SCHEDULE.T, steps))
     samples = [last(ddim(coarse, guess, x_T, eta, noise)) for x_T, noise in starts(n, seed)]
     return judged(torch.cat(samples), seed)
