@@ -1,0 +1,49 @@
+"""What no card of the zoo says about the models of the scoreboard."""
+
+from typing import Any
+
+from torch import Generator
+
+from onebound import data, earlier, zoo
+from onebound.metrics import bits_per_dim, estimate, per_example
+from onebound.zoo import unet_bound
+from onebound.zoo._unets import draw, judge
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "logistic VAE": {"model": "logistic_vae"},
+    "one step": {"model": "one_step_decoder"},
+    "for the bound": {"model": "unet_bound"},
+}
+SEEDS = (0,)
+SMOKE: dict[str, Any] = {"n": 100, "images": 1000}
+
+
+def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str, Any]:
+    """Draw n samples and judge them as the cards do; the earlier models are trained first.
+
+    The seed is that of the noise. The earlier models come with their bound on the test images, in
+    bits per dimension, the seconds of their training and their parameters.
+    """
+    if model == "unet_bound":
+        network, _ = zoo.load(unet_bound)
+        denoise = unet_bound.denoiser_of(network)
+        return judge(draw(unet_bound.SCHEDULE, denoise, n, seed=seed))
+    mnist, noise = data.mnist(), Generator().manual_seed(seed)
+    train_images, _ = data.split_validation(mnist.train_images)
+    found = getattr(earlier, model)(train_images[:images])
+    if model == "logistic_vae":
+        signed = 2 * earlier.sample_logistic_vae(found.model, n, noise) - 1
+
+        def elbo(x):  # type: ignore[no-untyped-def]
+            return found.model.bound(data.to_unit(x), noise).elbo
+    else:
+        signed = earlier.sample_one_step(found.model, n, noise)
+
+        def elbo(x):  # type: ignore[no-untyped-def]
+            return earlier.one_step_bound(found.model, data.to_signed(x), noise)
+
+    return judge(signed) | {
+        "bits": list(estimate(bits_per_dim(per_example(elbo, mnist.test_images[:images])))),
+        "parameters": found.parameters,
+        "seconds": found.seconds,
+    }
