@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from torch import Generator
+from torch import Generator, Tensor
 
-from onebound import data, earlier, zoo
+from onebound import data, earlier, evaluation, frechet, zoo
 from onebound.metrics import bits_per_dim, estimate, per_example
-from onebound.zoo import unet_bound
-from onebound.zoo._unets import draw, judge
+from onebound.quality import recognised
+from onebound.zoo import digits, unet_bound
+from onebound.zoo._unets import draw
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "logistic VAE": {"model": "logistic_vae"},
@@ -16,6 +17,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 SEEDS = (0,)
 SMOKE: dict[str, Any] = {"n": 100, "images": 1000}
+
+
+def judge(samples: Tensor) -> dict[str, Any]:
+    """Recognised share and Frechet distance, with standard errors, of samples in [-1, 1]."""
+    classifier, _ = zoo.load(digits)
+
+    def features(levels: Tensor) -> Tensor:
+        return per_example(lambda x: classifier.features(data.to_unit(x)), levels)
+
+    levels = evaluation.to_levels(samples)
+    sure = per_example(lambda x: recognised(classifier, data.to_unit(x)), levels)
+    test = frechet.fit(features(data.mnist().test_images))
+    return {
+        "recognised": list(estimate(sure)),
+        "frechet": list(frechet.from_sample(features(levels), test)),
+    }
 
 
 def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str, Any]:
@@ -31,18 +48,18 @@ def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str,
     mnist, noise = data.mnist(), Generator().manual_seed(seed)
     train_images, _ = data.split_validation(mnist.train_images)
     found = getattr(earlier, model)(train_images[:images])
+
+    def elbo(levels: Tensor) -> Tensor:
+        if model == "logistic_vae":
+            nats: Tensor = found.model.bound(data.to_unit(levels), noise).elbo
+            return nats
+        return earlier.one_step_bound(found.model, data.to_signed(levels), noise)
+
     if model == "logistic_vae":
-        signed = 2 * earlier.sample_logistic_vae(found.model, n, noise) - 1
-
-        def elbo(x):  # type: ignore[no-untyped-def]
-            return found.model.bound(data.to_unit(x), noise).elbo
+        samples = 2 * earlier.sample_logistic_vae(found.model, n, noise) - 1
     else:
-        signed = earlier.sample_one_step(found.model, n, noise)
-
-        def elbo(x):  # type: ignore[no-untyped-def]
-            return earlier.one_step_bound(found.model, data.to_signed(x), noise)
-
-    return judge(signed) | {
+        samples = earlier.sample_one_step(found.model, n, noise)
+    return judge(samples) | {
         "bits": list(estimate(bits_per_dim(per_example(elbo, mnist.test_images[:images])))),
         "parameters": found.parameters,
         "seconds": found.seconds,
