@@ -30,22 +30,20 @@ def draw(seed: int, network: str, n: int) -> Tensor:
     return torch.cat([last(ddim(coarse, denoise, part, 0.0)) for part in x_T.split(100)])
 
 
+def facts(judged: evaluation.Evaluation) -> dict[str, Any]:
+    """Return what a table says about samples."""
+    return {
+        "recognised": list(judged.recognised),
+        "imbalance": judged.imbalance,
+        "frechet": list(judged.frechet),
+        "floor": list(judged.floor),
+    }
+
+
 def run(seed: int, network: str, n: int = 2000, few: int = 500) -> dict[str, Any]:
-    """Judge n samples by the protocol of `onebound.evaluation`, and the first few of them."""
+    """Judge n samples by the protocol of `onebound.evaluation`, and by themselves the first few."""
     classifier, _ = zoo.load(digits)
     real = evaluation.reference(classifier)
     samples = draw(seed, network, n)
-    found = {
-        "": evaluation.evaluate(samples, real),
-        "first_": evaluation.evaluate(samples[:few], real),
-    }
-    return {
-        prefix + name: value
-        for prefix, judged in found.items()
-        for name, value in {
-            "recognised": list(judged.recognised),
-            "imbalance": judged.imbalance,
-            "frechet": list(judged.frechet),
-            "floor": list(judged.floor),
-        }.items()
-    }
+    first = facts(evaluation.evaluate(samples[:few], real))
+    return facts(evaluation.evaluate(samples, real)) | {f"first_{k}": v for k, v in first.items()}

@@ -1,5 +1,6 @@
 """What no card of the zoo says about the models of the scoreboard."""
 
+from functools import cache
 from typing import Any
 
 from torch import Generator, Tensor
@@ -19,19 +20,26 @@ SEEDS = (0,)
 SMOKE: dict[str, Any] = {"n": 100, "images": 1000}
 
 
+def features(levels: Tensor) -> Tensor:
+    """What the classifier of the zoo sees in images."""
+    classifier, _ = zoo.load(digits)
+    return per_example(lambda x: classifier.features(data.to_unit(x)), levels)
+
+
+@cache
+def test_features() -> frechet.Normal:
+    """Return the normal distribution fitted to the features of the test images."""
+    return frechet.fit(features(data.mnist().test_images))
+
+
 def judge(samples: Tensor) -> dict[str, Any]:
     """Recognised share and Frechet distance, with standard errors, of samples in [-1, 1]."""
     classifier, _ = zoo.load(digits)
-
-    def features(levels: Tensor) -> Tensor:
-        return per_example(lambda x: classifier.features(data.to_unit(x)), levels)
-
     levels = evaluation.to_levels(samples)
     sure = per_example(lambda x: recognised(classifier, data.to_unit(x)), levels)
-    test = frechet.fit(features(data.mnist().test_images))
     return {
         "recognised": list(estimate(sure)),
-        "frechet": list(frechet.from_sample(features(levels), test)),
+        "frechet": list(frechet.from_sample(features(levels), test_features())),
     }
 
 
