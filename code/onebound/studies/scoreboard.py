@@ -21,7 +21,7 @@ SMOKE: dict[str, Any] = {"n": 100, "images": 1000}
 
 
 def features(levels: Tensor) -> Tensor:
-    """What the classifier of the zoo sees in images."""
+    """Return what the classifier of the zoo sees in images."""
     classifier, _ = zoo.load(digits)
     return per_example(lambda x: classifier.features(data.to_unit(x)), levels)
 
