@@ -1,5 +1,6 @@
 """What no card of the zoo says about the models of the scoreboard."""
 
+import time
 from functools import cache
 from typing import Any
 
@@ -47,7 +48,7 @@ def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str,
     """Draw n samples and judge them as the cards do; the earlier models are trained first.
 
     The seed is that of the noise. The earlier models come with their bound on the test images, in
-    bits per dimension, the seconds of their training and their parameters.
+    bits per dimension, the seconds of their training, their parameters and their samples a second.
     """
     if model == "unet_bound":
         network, _ = zoo.load(unet_bound)
@@ -63,11 +64,14 @@ def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str,
             return nats
         return earlier.one_step_bound(found.model, data.to_signed(levels), noise)
 
+    started = time.perf_counter()
     if model == "logistic_vae":
         samples = 2 * earlier.sample_logistic_vae(found.model, n, noise) - 1
     else:
         samples = earlier.sample_one_step(found.model, n, noise)
-    return judge(samples) | {
+    return {
+        "rate": n / (time.perf_counter() - started),
+        **judge(samples),
         "bits": list(estimate(bits_per_dim(per_example(elbo, mnist.test_images[:images])))),
         "parameters": found.parameters,
         "seconds": found.seconds,
