@@ -52,6 +52,7 @@ ALLOWED = {
         "data",
         "diffusion",
         "distributions",
+        "earlier",
         "evaluation",
         "frechet",
         "gaussian",
