@@ -49,6 +49,9 @@ CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machi
 CACHE = Path("_build/.jupyter_cache")
 LOG = Path("_build/execution.log")
 ROOM = 2 << 30  # bytes; no chapter needs more
+# Where glibc allocates: up to a gigabyte that a step frees is kept for the next. Else it goes back to
+# the system each time, and comes back in pages of 4 kB, at up to half of a chapter's time.
+KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # torch's, then numpy's
 
 # What a page's processor seconds are worth: the fastest of many convolutions, one thread, float32.
@@ -411,6 +414,7 @@ def _environment(root: Path) -> dict[str, str]:
     threads = str(max(1, _cores() // jobs()))
     return {
         **dict.fromkeys(THREADS, threads),
+        **dict.fromkeys(KEPT, str(1 << 30)),
         **os.environ,
         "PYTHONPATH": os.pathsep.join(search),
         # A kernel that has read a file just before it changed must not leave that to the next.

@@ -13,7 +13,7 @@ from onebound.training import train
 from onebound.vae import VAE
 from onebound.zoo import digits
 
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 SMOKE = {"epochs": 1, "limit": 300}
 
 
