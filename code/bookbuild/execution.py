@@ -49,8 +49,8 @@ CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machi
 CACHE = Path("_build/.jupyter_cache")
 LOG = Path("_build/execution.log")
 ROOM = 2 << 30  # bytes; no chapter needs more
-# Where glibc allocates: up to a gigabyte that a step frees is kept for the next. Else it goes back to
-# the system each time, and comes back in pages of 4 kB, at up to half of a chapter's time.
+# Where glibc allocates: up to a gigabyte that a step frees is kept for the next. Else it goes back
+# to the system, and comes back in pages of 4 kB each time: up to half of a chapter's time.
 KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # torch's, then numpy's
 
