@@ -1,4 +1,4 @@
-"""Averaged weights and the statistics of a batch norm: which buffers fit them?"""
+"""Averaged weights and the statistics of a batch norm: which buffers fit, measured."""
 
 import copy
 from typing import Any

@@ -36,7 +36,7 @@ def _settings() -> dict[str, dict[str, Any]]:
     return {_name(*row): dict(zip(names, row, strict=True)) for row in rows}
 
 
-def _name(network: str, optimiser: str, rate: float, steps: int, falling: bool) -> str:  # noqa: FBT001
+def _name(network: str, optimiser: str, rate: float, steps: int, falling: bool) -> str:
     kind = "" if falling else ", constant"
     return f"{network}, {optimiser} {rate}{kind}, {steps} steps"
 
@@ -107,7 +107,7 @@ def run(
     optimiser: str,
     rate: float,
     steps: int,
-    falling: bool,  # noqa: FBT001
+    falling: bool,
     images: int = 2000,
 ) -> dict[str, Any]:
     """Train once; return the loss of last and of averaged weights, and that of the steps."""
