@@ -40,7 +40,7 @@ ALLOWED = {
     "networks": {"checks"},
     "notebook": set(),
     "onestep": {"checks", "diffusion", "distributions", "likelihoods", "schedules", "vae"},
-    "optimisers": {"precision"},
+    "optimisers": set(),
     "pixels": {"checks", "data", "diffusion", "schedules"},
     "plots": set(),
     "precision": set(),
