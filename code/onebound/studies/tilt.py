@@ -4,9 +4,12 @@ from typing import Any
 
 import torch
 
-from onebound import evaluation
+from onebound import data, frechet
+from onebound.evaluation import to_levels
+from onebound.metrics import per_example
 from onebound.networks.unet import UNet
 from onebound.optimisers import muon
+from onebound.quality import recognised
 from onebound.studies.training_runs import fit
 from onebound.zoo import digits, load
 from onebound.zoo._unets import COSINE, draw, from_v
@@ -17,10 +20,15 @@ SMOKE = {"steps": 2, "n": 100}
 
 
 def run(seed: int, tilt: float, steps: int = 600, n: int = 500) -> dict[str, float]:
-    """Train, draw from averaged weights in 50 steps, and apply the protocol of the book."""
+    """Train, draw from averaged weights in 50 steps, and judge as `onebound.evaluation` does."""
     torch.manual_seed(seed)
     network = UNet(COSINE.T)
     average, _ = fit(network, muon, 0.03, steps, tilt=tilt, seed=seed)
     samples = draw(COSINE, from_v(average.module.eval()), n, steps=50, seed=seed)
-    found = evaluation.evaluate(samples, evaluation.reference(load(digits)[0]))
-    return {"recognised": found.recognised.mean, "frechet": found.frechet.mean}
+    classifier, _ = load(digits)
+    images, real = data.to_unit(to_levels(samples)), data.to_unit(data.mnist().test_images)
+    made, known = (frechet.fit(per_example(classifier.features, x)) for x in (images, real))
+    return {
+        "recognised": per_example(lambda x: recognised(classifier, x), images).mean().item(),
+        "frechet": frechet.distance(made, known),
+    }

@@ -30,7 +30,8 @@ def _settings() -> dict[str, dict[str, Any]]:
     rows += [("U-Net", "muon", 0.03, 150, False)]
     rows += [("ShuffleNet U-Net", "adam", rate, 60, True) for rate in (0.003, 0.01)]
     rows += [("ShuffleNet U-Net", "adam", 0.01, 120, True)]
-    rows += [("U-Net", name, rate, 600, True) for name, rate in (("adam", 0.01), ("muon", 0.03))]
+    long = [("adam", 0.003), ("adam", 0.01), ("muon", 0.03)]
+    rows += [("U-Net", name, rate, 600, True) for name, rate in long]
     rows += [("U-Net", "muon", 0.03, 600, False)]
     names = ("network", "optimiser", "rate", "steps", "falling")
     return {_name(*row): dict(zip(names, row, strict=True)) for row in rows}
