@@ -72,8 +72,8 @@ def orthogonal(matrix: Tensor, steps: int = 3) -> Tensor:
     """Bring all singular values of a matrix near 1 by Newton-Schulz steps (`[eq-newton-schulz]`).
 
     Each step maps a singular value s to a s + b s^3 + c s^5 with the numbers of Jordan et al.: they
-    bring small ones up fast, and keep them between 0.68 and 1.21 from then on. Three steps take all
-    above 0.018 of the matrix's norm there, in three fifths of the time of the usual five.
+    bring small ones up fast, and keep them between 0.68 and 1.21 from then on. Three steps, not the
+    usual five, take all above 0.018 of the matrix's norm there.
 
     A step multiplies X from the left by P = a + b X X^T + c (X X^T)^2. The products of these P, and
     what they make of X X^T, are small squares; the long matrix itself is multiplied twice in all.
