@@ -126,6 +126,7 @@ def test_orthogonal_maps_singular_values_by_the_polynomial(shape):
     assert torch.allclose(orthogonal(matrix, steps=2), u * s @ v)
 
 
+@pytest.mark.equation("eq-muon")
 @pytest.mark.parametrize("shape", [(16, 24), (40, 16)])
 def test_muon_is_torchs_muon(shape):
     ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
