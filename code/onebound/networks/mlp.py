@@ -1,4 +1,4 @@
-"""The perceptrons of Kingma and Welling (2014), one hidden layer each way; one that denoises codes."""
+"""The perceptrons of Kingma and Welling (2014), one hidden layer each way, and one for codes."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class ResidualMLP(nn.Module):
         check_positive("blocks", blocks)
         self.T, self.latent_size = T, latent_size
         self.register_buffer("features", waves(T, 64), persistent=False)
-        self.time = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 2 * width * blocks))
+        self.time = nn.Sequential(nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2 * width * blocks))
         self.stem = nn.Linear(latent_size, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
