@@ -6,6 +6,8 @@ decoder makes images of them. `unit` codes are those that it sees: shifted and s
 number has mean 0 and variance 1 over the data.
 """
 
+from copy import deepcopy
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -34,7 +36,8 @@ class CodeModel(nn.Module):
     vae
         Trained before the network is.
     network
-        Maps unit codes with noise (B, L) and steps (B,) to v_hat.
+        Maps unit codes with noise (B, L) and steps (B,) to v_hat. A copy of it, `earlier`, is for
+        the weights of an earlier time of its training, which may guide it.
     schedule
         The steps of the network.
 
@@ -49,6 +52,7 @@ class CodeModel(nn.Module):
     def __init__(self, vae: VAE, network: nn.Module, schedule: Schedule) -> None:
         super().__init__()
         self.vae, self.network, self.schedule = vae, network, schedule
+        self.earlier = deepcopy(network)
         self.register_buffer("shift", torch.zeros(vae.decoder.latent_size))
         self.register_buffer("scale", torch.ones(vae.decoder.latent_size))
 

@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from onebound import zoo
 from onebound.codes import CodeModel
 from onebound.diffusion import denoising_loss, v_from_x_0
 from onebound.gaussian import GaussianData
 from onebound.networks.mlp import MLPDecoder, MLPEncoder, ResidualMLP
 from onebound.schedules import cosine_schedule
 from onebound.vae import VAE
+from onebound.zoo import latent
 
 SIZE, T = 3, 400
 
@@ -134,3 +136,16 @@ def test_the_network_refuses_what_is_no_code_and_no_step():
         network(torch.zeros(2, 4), t)
     with pytest.raises(ValueError, match="steps t from 1 to 400"):
         network(torch.zeros(2, SIZE), t - 1)
+
+
+def test_draws_scatter_around_the_means_as_the_likelihood_says():
+    model, _ = zoo.load(latent)
+    drawn, means = latent.images_of(model, 100)
+    error = (drawn - means)[means.abs() < 0.8] / 2  # images are in [-1, 1] here; none is cut
+    assert len(error) > 3000
+    assert error.std().item() == pytest.approx(
+        latent.SIGMA, abs=4 * latent.SIGMA / (2 * len(error)) ** 0.5
+    )
+    log_prob = latent.log_prob((drawn + 1) / 2, (means + 1) / 2)
+    again = torch.distributions.Normal((means + 1) / 2, latent.SIGMA).log_prob((drawn + 1) / 2)
+    torch.testing.assert_close(log_prob, again.flatten(1).sum(1))
