@@ -13,6 +13,7 @@ ALLOWED = {
     "background": {"checks", "data", "schedules"},
     "checkpoint": {"files"},
     "checks": set(),
+    "codes": {"checks", "diffusion", "distributions", "metrics", "samplers", "schedules", "vae"},
     "data": {"checks", "files"},
     "diffusion": {"checks", "distributions", "likelihoods", "schedules"},
     "distributions": {"checks"},
@@ -49,6 +50,7 @@ ALLOWED = {
     "schedules": {"checks"},
     "studies": {
         "checks",
+        "codes",
         "data",
         "diffusion",
         "distributions",
@@ -88,6 +90,7 @@ ALLOWED = {
     "vae": {"checks", "distributions", "likelihoods"},
     "zoo": {
         "background",
+        "codes",
         "data",
         "diffusion",
         "distributions",
