@@ -105,8 +105,7 @@ def fit(
         average=average,
         batch_size=recipe["batch_size"],
         learning_rate=recipe["learning_rate"],
-        seed=seed,
-        checkpoint=checkpoint and checkpoint.with_name("codes"),
+        seed=seed,  # without a checkpoint: it takes a minute, and `earlier` would have to be in it
     )
     share = recipe["earlier"] * (recipe["epochs"] - first)
     for epoch in epochs:
