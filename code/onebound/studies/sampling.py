@@ -17,7 +17,7 @@ from onebound.zoo import digits, unet
 N, FIRST = 1000, 250
 """Samples of a run, and those of them that a page draws once more."""
 SEEDS = (0, 1, 2)
-SMOKE = {"n": 260, "steps": 2}
+SMOKE = {"n": 260, "steps": 5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "β̃": {"steps": 20, "eta": 1.0},
     "β": {"steps": 20, "eta": 1.0, "wide": True},
