@@ -30,7 +30,8 @@ SMOKE = {"images": 256}
 
 def moments(levels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of the pixels of images 2 k / 255 - 1, float64, in parts."""
-    mean = 2 * levels.flatten(1).sum(0).double() / len(levels) / 255 - 1
+    total = torch.stack([part.flatten(1).sum(0) for part in levels.split(5000)]).sum(0)
+    mean = 2 * total.double() / len(levels) / 255 - 1
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
     for part in levels.split(5000):
         apart = data.to_signed(part).flatten(1) - mean.float()
@@ -58,7 +59,7 @@ class Judge:
 
     def __init__(self, levels: Tensor, test_images: Tensor) -> None:
         self.classifier, _ = zoo.load(digits)
-        sharp = quality.sharpness(data.to_unit(test_images))
+        sharp = per_example(lambda part: quality.sharpness(data.to_unit(part)), test_images)
         ends = torch.tensor([0.01, 0.99], dtype=torch.float64)
         self.softest, self.grainiest = sharp.quantile(ends)
         self.known = data.to_signed(levels[:10_000]).flatten(1)
@@ -71,7 +72,7 @@ class Judge:
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images in [-1, 1] to 1.0 or 0.0: recognised, and recognised and like digits."""
         shown = ((x + 1) / 2).clamp(0, 1)
-        sure = per_example(lambda part: quality.recognised(self.classifier, part), shown)
+        sure = per_example(lambda part: quality.recognised(self.classifier, part), shown, 250)
         sharp = quality.sharpness(shown.clamp(min=1e-6 * torch.rand(x.shape)))  # never constant
         like = (self.softest < sharp) & (sharp < self.grainiest) & (self.nearest(x) < self.farthest)
         return sure, sure * like
