@@ -2,8 +2,9 @@
 
 MyST-NB's own cache is keyed on the cells alone, so it would show old outputs after a change to the
 code that they import. Here every page gets a cache folder of its own, named by its key, and a page
-is read again when its key or its outputs change. Under ``make book`` every page has been executed by then; under
-a plain ``jupyter-book build`` a page without outputs is executed here, in the same way.
+is read again when its key or its outputs change. Under ``make book`` every page has been executed
+by then; under a plain ``jupyter-book build`` a page without outputs is executed here, in the same
+way.
 """
 
 from pathlib import Path

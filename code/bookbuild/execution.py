@@ -233,7 +233,7 @@ def outputs_folder(root: Path, page: Page) -> Path | None:
 async def _outputs_folder(
     root: Path, page: Page, slots: asyncio.Semaphore, fresh: bool = False
 ) -> Path | None:
-    """Do the same, waiting for one of the `slots` before executing; take none shipped if `fresh`."""
+    """Do the same, waiting for one of the `slots` to execute; if `fresh`, take none shipped."""
     if not page.cells:
         return None
     inputs = page_inputs(root, page)
