@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from matplotlib.image import imread
+from PIL import Image
 from sphinx.application import Sphinx
+
+from bookbuild.written import written
 
 PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
 BOXES = "pre, .output, .pst-scrollable-table-container, div.math > mjx-container"
@@ -36,6 +38,7 @@ _SIZED = re.compile(r'\b(width|height)="')
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     app.add_js_file(None, body=REACH)
+    app.setup_extension("bookbuild.written")
     app.connect("build-finished", _give_sizes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -43,7 +46,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _give_sizes(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
-    for page in Path(app.outdir).rglob("*.html"):
+    for page in written(app):
         before = page.read_text(encoding="utf-8")
         after = with_sizes(before, page.parent)
         if after != before:
@@ -70,8 +73,8 @@ def with_sizes(html: str, folder: Path) -> str:
 def size_of(picture: Path) -> tuple[float, float]:
     """Return the width and height in pixels at which a browser shows a picture by itself."""
     if picture.suffix != ".svg":
-        height, width, *_ = imread(picture).shape
-        return width, height
+        with Image.open(picture) as image:
+            return image.size
     _, root = next(ElementTree.iterparse(picture, events=["start"]))
     width, height = (_pixels(root.get(name)) for name in ("width", "height"))
     if width is None or height is None:

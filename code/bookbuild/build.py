@@ -11,6 +11,7 @@ from bookbuild.chapters import BookError, read_pages
 from bookbuild.equations import check
 from bookbuild.execution import execute, lock, prune, say
 from bookbuild.gate import gate
+from bookbuild.keys import LIBRARIES
 from bookbuild.values import RECORD, compare
 
 
@@ -19,14 +20,16 @@ def build(root: Path, *, fresh: bool = False) -> None:
 
     A build that fails or is killed while rendering leaves a marker, and the next one renders every
     page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written. So
-    does one whose `bookbuild` is another: the pages that Sphinx keeps name its classes. A `fresh`
-    build executes every page.
+    does one whose `bookbuild` or other library is another: they make the pages that Sphinx keeps. A
+    `fresh` build executes every page.
     """
     started = time.monotonic()
     check(root)
     execute(root, fresh=fresh)
     out, marker, stamp = (root / f"_build{name}" for name in ("", "/.unfinished", "/.renderer"))
     renderer = sha256(b"".join(map(Path.read_bytes, sorted(Path(__file__).parent.glob("*.py")))))
+    libraries = {path.name for folder in LIBRARIES for path in folder.glob("*.dist-info")}
+    renderer.update("\n".join(sorted(libraries)).encode())
     with lock(root):
         rendered = {path.relative_to(out / ".doctrees") for path in out.rglob("*.doctree")}
         gone = rendered - {Path(f"{name}.doctree") for name in read_pages(root)}

@@ -5,6 +5,9 @@ code that they import. Here every page gets a cache folder of its own, named by 
 is read again when its key or its outputs change. Under ``make book`` every page has been executed
 by then; under a plain ``jupyter-book build`` a page without outputs is executed here, in the same
 way.
+
+Here, too, is decided what is written again: the pages that were read, and all of them once
+something that pages share is another.
 """
 
 from pathlib import Path
@@ -15,13 +18,13 @@ from sphinx.environment import BuildEnvironment
 
 from bookbuild.chapters import Page, markdown_config, read_page
 from bookbuild.execution import current_folder, outputs_folder, run_of
+from bookbuild.shared import shared
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     app.connect("env-get-outdated", _pages_with_a_new_key)
-    app.connect("env-before-read-docs", _note_what_is_read)
-    app.connect("env-updated", _every_page)
+    app.connect("env-get-updated", _every_page, priority=900)  # once all pages have their numbers
     app.connect("source-read", _point_to_outputs)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
@@ -53,10 +56,8 @@ def _point_to_outputs(app: Sphinx, name: str, _: list[str]) -> None:
     Path(env.mystnb_config.output_folder, f"{name}.glue.json").unlink(missing_ok=True)
 
 
-def _note_what_is_read(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
-    app.bookbuild_reads = bool(names)
-
-
 def _every_page(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Write all pages again if one was read: numbers and links across pages are made on writing."""
-    return sorted(env.found_docs) if app.bookbuild_reads else []
+    """Write all pages again if what one can know of the others has changed."""
+    before, env.bookbuild_shared = getattr(env, "bookbuild_shared", None), shared(env)
+    app.bookbuild_all_written = before != env.bookbuild_shared
+    return sorted(env.found_docs) if app.bookbuild_all_written else []

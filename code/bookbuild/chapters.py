@@ -1,5 +1,7 @@
 """The pages that the table of contents names, and the cells on them."""
 
+import functools
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +101,18 @@ def read_page(root: Path, name: str, markdown: MdParserConfig) -> Page:
     path = root / "book" / f"{name}.md"
     text = path.read_text(encoding="utf-8")
     try:
-        reader = create_nb_reader(str(path), markdown, NbParserConfig(), text)
-        notebook = reader.read(text) if reader else NotebookNode(metadata={}, cells=[])
+        notebook = _notebook(str(path), text, frozenset(markdown.enable_extensions))
     except MystMetadataParsingError as error:
         raise BookError(f"{path.relative_to(root)}: {error}") from error
-    return Page(name, path, notebook)
+    return Page(name, path, pickle.loads(notebook))
+
+
+@functools.lru_cache(maxsize=1000)  # a build asks for each page a dozen times
+def _notebook(path: str, text: str, extensions: frozenset[str]) -> bytes:
+    """Return the notebook of a page, pickled, since whoever executes it writes into it."""
+    markdown = MdParserConfig(enable_extensions=set(extensions))
+    reader = create_nb_reader(path, markdown, NbParserConfig(), text)
+    return pickle.dumps(reader.read(text) if reader else NotebookNode(metadata={}, cells=[]))
 
 
 def _existing(root: Path, name: str) -> Path:

@@ -39,20 +39,20 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     app.add_node(equation_index)
     app.add_directive("equation-index", _Directive)
-    app.connect("env-get-outdated", _any_page_if_the_index_changed)
+    app.connect("env-get-outdated", _note_the_index)
     app.connect("doctree-resolved", _show)
     app.connect("html-collect-pages", _source_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _any_page_if_the_index_changed(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
-    """One page read is enough: `bookbuild.cache_extension` then has all of them written again."""
+def _note_the_index(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    """Note the index: once it is another, `bookbuild.cache_extension` has all pages written."""
     app.bookbuild_equations = index(app.srcdir.parent)
     digest = hashlib.sha256(repr(app.bookbuild_equations).encode())
     for file in _files(app.bookbuild_equations):
         digest.update((app.srcdir.parent / file).read_bytes())
-    before, env.bookbuild_equations = getattr(env, "bookbuild_equations", None), digest.hexdigest()
-    return [] if env.bookbuild_equations == before else [app.config.root_doc]
+    env.bookbuild_equations = digest.hexdigest()
+    return []
 
 
 def _show(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -179,6 +179,8 @@ def _files(equations: list[Equation]) -> dict[str, list[Place]]:
 
 
 def _source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    if not app.bookbuild_all_written and Path(app.outdir, FOLDER).is_dir():
+        return
     shutil.rmtree(Path(app.outdir, FOLDER), ignore_errors=True)  # what is no longer linked
     for file, places in _files(app.bookbuild_equations).items():
         text = (app.srcdir.parent / file).read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ of its own chapter computes it (``cell``). None is merely forgotten: `check` ref
 """
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -173,12 +174,18 @@ def _definitions(root: Path, folder: str) -> Iterator[tuple[Place, Definition]]:
     """Yield every module below a folder, and the classes and functions in it."""
     for path in sorted((root / folder).rglob("*.py")):
         file = path.relative_to(root).as_posix()
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=file)
-        yield Place(file, 1, ""), tree
-        for name, node in _inside(tree, ""):
-            # What is shown starts with the decorators.
-            line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            yield Place(file, line, name), node
+        yield from _definitions_in(file, path.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=1000)  # a build asks four times
+def _definitions_in(file: str, text: str) -> list[tuple[Place, Definition]]:
+    tree = ast.parse(text, filename=file)
+    found: list[tuple[Place, Definition]] = [(Place(file, 1, ""), tree)]
+    for name, node in _inside(tree, ""):
+        # What is shown starts with the decorators.
+        line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        found.append((Place(file, line, name), node))
+    return found
 
 
 def _inside(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:

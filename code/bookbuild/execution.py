@@ -49,6 +49,9 @@ CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machi
 CACHE = Path("_build/.jupyter_cache")
 LOG = Path("_build/execution.log")
 ROOM = 2 << 30  # bytes; no chapter needs more
+# Where glibc allocates: up to a gigabyte that a step frees is kept for the next. Else it goes back
+# to the system, and comes back in pages of 4 kB each time: up to half of a chapter's time.
+KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # torch's, then numpy's
 
 # What a page's processor seconds are worth: the fastest of many convolutions, one thread, float32.
@@ -60,8 +63,9 @@ def _measured():
     import torch
     half = sys.modules.get("onebound.precision")
     torch.set_num_threads(1)
-    images = torch.ones(32, 32, 28, 28).contiguous(memory_format=torch.channels_last)
-    kernels = torch.ones(32, 32, 3, 3)
+    images = torch.ones(32, 32, 28, 28, dtype=torch.float32)
+    images = images.contiguous(memory_format=torch.channels_last)
+    kernels = torch.ones(32, 32, 3, 3, dtype=torch.float32)
     times, end = [], time.perf_counter() + 0.3
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         while time.perf_counter() < end:
@@ -233,7 +237,7 @@ def outputs_folder(root: Path, page: Page) -> Path | None:
 async def _outputs_folder(
     root: Path, page: Page, slots: asyncio.Semaphore, fresh: bool = False
 ) -> Path | None:
-    """Do the same, waiting for one of the `slots` to execute; if `fresh`, take none shipped."""
+    """Do the same, waiting for one of the `slots` before executing; `fresh` takes none shipped."""
     if not page.cells:
         return None
     inputs = page_inputs(root, page)
@@ -411,6 +415,7 @@ def _environment(root: Path) -> dict[str, str]:
     threads = str(max(1, _cores() // jobs()))
     return {
         **dict.fromkeys(THREADS, threads),
+        **dict.fromkeys(KEPT, str(1 << 30)),
         **os.environ,
         "PYTHONPATH": os.pathsep.join(search),
         # A kernel that has read a file just before it changed must not leave that to the next.

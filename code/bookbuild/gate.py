@@ -2,29 +2,47 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bs4 import BeautifulSoup, Tag
+import lxml
+from lxml import etree
+from lxml import html as markup
 from myst_nb.ext.glue import extract_glue_data_cell
 from nbformat import NotebookNode
 
 from bookbuild.chapters import BookError, Page, code_cells, read_pages
 from bookbuild.execution import current_folder, executed_notebook
+from bookbuild.memory import Memory
 
 # Sphinx and MyST-NB write an image's own path where an author gives no alternative text.
 _FILE_NAME = re.compile(r"\S*/\S*|.*\.(svg|png|jpe?g|gif|webp|avif)|[0-9a-f]{12,}", re.IGNORECASE)
 
-# What shows TeX or program text on purpose, and MathJax's own.
-_NOT_PROSE = "code, pre, script, style, .math, mjx-container"
 _TEX = re.compile(r"\\[(\[]|\$\$|\\[a-z]{3,}")
 
-Reader = Callable[[Path], tuple[BeautifulSoup, set[str]]]
+
+def _of_class(name: str) -> str:
+    return f"contains(concat(' ', normalize-space(@class), ' '), ' {name} ')"
+
+
+_ARTICLE = etree.XPath("//article[1]")
+_CELLS = etree.XPath(f".//div[{_of_class('cell')}]")
+_OUTPUT = etree.XPath(f"boolean(.//*[{_of_class('cell_output')}])")
+_TRACEBACK = etree.XPath(f"boolean(.//*[{_of_class('traceback')}])")
+# What shows TeX or program text on purpose, and MathJax's own, is no prose.
+_PROSE = etree.XPath(
+    ".//text()[not(ancestor::code or ancestor::pre or ancestor::script or ancestor::style "
+    f"or ancestor::mjx-container or ancestor::*[{_of_class('math')}])]"
+)
 
 
 def gate(root: Path, html: Path) -> None:
     """Check every page of ``_toc.yml`` as built into the folder `html`.
+
+    A file of HTML that was read before is not read again; what a page needs of another is looked up
+    in what is known of that one as it is now.
 
     Raises
     ------
@@ -33,47 +51,89 @@ def gate(root: Path, html: Path) -> None:
         if an image has no alternative text; if TeX stands in the text (a formula with a line that
         begins with a minus becomes a list); if a link leads nowhere. One line for each fault.
     """
-    read = functools.cache(_read)
-    pages = read_pages(root).values()
-    found = [page.name + fault for page in pages for fault in _faults(root, html, page, read)]
+    site = _Site(root, html.resolve())
+    found = [
+        page.name + fault
+        for page in read_pages(root).values()
+        for fault in _faults(root, site, page)
+    ]
+    site.memory.save(forget=True)
     if found:
         raise BookError("\n".join(["the gate found", *found]))
 
 
-def _read(file: Path) -> tuple[BeautifulSoup, set[str]]:
-    """Return what a file of HTML holds, and the places in it that a link can lead to."""
-    soup = BeautifulSoup(file.read_bytes(), "html.parser")
-    return soup, {tag["id"] for tag in soup.select("[id]")}
+class _Site:
+    """The built pages; each file is read once."""
+
+    def __init__(self, root: Path, html: Path):
+        self.html = html
+        self.memory = Memory(root, "gate", Path(__file__).read_bytes(), lxml.__version__)
+        self.read = functools.cache(self._read)
+        self.target = functools.cache(self._target)
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        content = file.read_bytes()
+        return self.memory.recall(content, answer=lambda: contents(content))
+
+    def _target(self, folder: Path, path: str) -> Path | None:
+        """Return the file of the book that a path in a page of `folder` leads to."""
+        target = (folder / unquote(path)).resolve()
+        if target.is_dir():
+            target /= "index.html"
+        return target if target.is_file() and target.is_relative_to(self.html) else None
 
 
-def _faults(root: Path, html: Path, page: Page, read: Reader) -> Iterator[str]:
-    file = (html / f"{page.name}.html").resolve()
+def contents(page: bytes) -> dict[str, Any]:
+    """Return what the gate has to know of a file of HTML, and nothing that depends on another.
+
+    The places that a link can lead to; the links; of each code cell whether it shows an output;
+    whether there is a traceback; texts with TeX; and of each image its alternative text, its
+    source, the number of the block of a cell that it stands in, and whether it is the author's.
+    """
+    parser = markup.HTMLParser(encoding="utf-8", huge_tree=True)
+    tree = markup.document_fromstring(page, parser=parser)
+    (article,) = _ARTICLE(tree) or [tree]
+    blocks = _CELLS(article)
+    block_of = {image: n for n, block in enumerate(blocks) for image in block.iter("img")}
+    ours = set(article.iter("img"))
+    return {
+        "places": sorted(set(tree.xpath("//@id"))),
+        "links": sorted({tag.get("href", tag.get("src")) for tag in tree.xpath("//*[@href|@src]")}),
+        "cells": [_OUTPUT(block) for block in blocks],
+        "traceback": _TRACEBACK(article),
+        "tex": [" ".join(text.split()) for text in _PROSE(article) if _TEX.search(text)],
+        "images": [
+            (image.get("alt"), image.get("src"), block_of.get(image), image in ours)
+            for image in tree.iter("img")
+        ],
+    }
+
+
+def _faults(root: Path, site: _Site, page: Page) -> Iterator[str]:
+    file = site.html / f"{page.name}.html"
     if not file.is_file():
         yield f": no page {file}"
         return
-    soup, _ = read(file)
-    article = soup.find("article") or soup
+    built = site.read(file)
     shown = [number for number, cell in enumerate(page.cells, 1) if not _left_out(cell)]
-    blocks = article.select("div.cell")
-    if len(shown) != len(blocks):
-        yield f": shows {len(blocks)} code cells, but should show {len(shown)}"
-        blocks = []
-    block_of = dict(zip(shown, blocks, strict=False))  # by the cell's number in the source
+    if len(shown) != len(built["cells"]):
+        yield f": shows {len(built['cells'])} code cells, but should show {len(shown)}"
+        shown = []
+    has_output = dict(
+        zip(shown, built["cells"], strict=False)
+    )  # by the cell's number in the source
     if page.cells:
-        yield from _cell_faults(root, page, block_of)
-    if article.select(".traceback"):
+        yield from _cell_faults(root, page, has_output)
+    if built["traceback"]:
         yield ": shows a traceback"
-    for text in article.find_all(string=_TEX):
-        if not text.parent.css.closest(_NOT_PROSE):
-            yield f": shows TeX: {' '.join(text.split())}"
-    cell_of = {id(image): n for n, block in block_of.items() for image in block.select("img")}
-    ours = {id(image) for image in article.select("img")}
-    for image in soup.select("img"):
-        if fault := _alt_fault(image.get("alt"), may_be_empty=id(image) not in ours):
-            cell = f", code cell {cell_of[id(image)]}" if id(image) in cell_of else ""
-            yield f"{cell}: {fault}: {image.get('src')}"
-    for link in sorted({tag.get("href", tag.get("src")) for tag in soup.select("[href], [src]")}):
-        if fault := _link_fault(link, file, html.resolve(), read):
+    for text in built["tex"]:
+        yield f": shows TeX: {text}"
+    for alt, source, block, is_ours in built["images"]:
+        if fault := _alt_fault(alt, may_be_empty=not is_ours):
+            cell = f", code cell {shown[block]}" if shown and block is not None else ""
+            yield f"{cell}: {fault}: {source}"
+    for link in built["links"]:
+        if fault := _link_fault(link, file, site):
             yield f": {fault}: {link}"
 
 
@@ -88,7 +148,7 @@ def _tags(cell: NotebookNode) -> set[str]:
     return {tag.replace("_", "-") for tag in cell.metadata.get("tags", [])}
 
 
-def _cell_faults(root: Path, page: Page, block_of: dict[int, Tag]) -> Iterator[str]:
+def _cell_faults(root: Path, page: Page, has_output: dict[int, bool]) -> Iterator[str]:
     """Compare the cells that ran with those that the page shows."""
     folder = current_folder(root, page)
     if not folder.is_dir():
@@ -100,9 +160,8 @@ def _cell_faults(root: Path, page: Page, block_of: dict[int, Tag]) -> Iterator[s
         if any(output.output_type == "error" for output in cell.outputs):
             yield f", code cell {number}: ended in an error"
         extract_glue_data_cell(cell)  # takes away the outputs that only the prose shows
-        block = block_of.get(number)
         wanted = cell.outputs and "remove-output" not in _tags(cell)
-        if wanted and block and not block.select(".cell_output"):
+        if wanted and not has_output.get(number, True):
             yield f", code cell {number}: its output is not on the page"
 
 
@@ -113,17 +172,15 @@ def _alt_fault(alt: str | None, *, may_be_empty: bool) -> str | None:
     return "its alternative text is a file's name" if _FILE_NAME.fullmatch(alt.strip()) else None
 
 
-def _link_fault(link: str, file: Path, html: Path, read: Reader) -> str | None:
+def _link_fault(link: str, file: Path, site: _Site) -> str | None:
     """Say what is wrong with a link in `file`, unless it leaves the book."""
     parts = urlsplit(link)
     if parts.scheme or parts.netloc:
         return None
-    target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
-    if target.is_dir():
-        target /= "index.html"
-    if not target.is_file() or not target.is_relative_to(html):
+    target = site.target(file.parent, parts.path) if parts.path else file
+    if target is None:
         return "leads to no file of the book"
     place = unquote(parts.fragment)
-    if place and target.suffix == ".html" and place not in read(target)[1]:
+    if place and target.suffix == ".html" and place not in site.read(target)["places"]:
         return "leads to no such place on the page"
     return None

@@ -17,6 +17,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 VENV = Path(".venv")
@@ -157,11 +158,16 @@ def _installed() -> set[str]:
 def main() -> None:
     """Install what the command line names."""
     parser = argparse.ArgumentParser(prog="bookbuild.install", description=__doc__)
-    parser.add_argument("extra", nargs="+")
+    parser.add_argument("extra", nargs="*")
+    parser.add_argument("--list", action="store_true", help="only say what is installed")
     parser.add_argument("--package", action="store_true", help="what the package needs as well")
     parser.add_argument("--constraints", default="constraints.txt")
     parser.add_argument("--torch-index", help="take PyTorch from this index, if it has a build")
     arguments = parser.parse_args()
+    if arguments.list:
+        found = (one for one in metadata.distributions() if one.name != "onebound")
+        print("\n".join(f"{one.name}=={one.version.partition('+')[0]}" for one in found))
+        return
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = project["dependencies"] if arguments.package else []
     for extra in arguments.extra:

@@ -14,6 +14,8 @@ import hashlib
 import json
 import platform
 import re
+import sysconfig
+import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -34,6 +36,9 @@ SHAPERS = ("ipython", "matplotlib-inline")
 # Where a library is not installed, its pin for this kind of machine counts, on any machine: what
 # renders alone takes the outputs that are shipped, and those are made on such a one.
 REFERENCE = {"platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
+LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+# A file that changed less than these seconds ago may change again and keep its time.
+RACY = 2
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -50,7 +55,7 @@ def page_inputs(root: Path, page: Page, *, installed: bool = True) -> dict[str, 
         "kernel": page.kernel,
         "cells": [_sha256(source.encode()) for source in sources],
         "files": {
-            file.relative_to(root).as_posix(): _sha256(file.read_bytes())
+            file.relative_to(root).as_posix(): sha256_of(file)
             for file in sorted({*modules.values(), *data})
         },
         "versions": {
@@ -70,6 +75,19 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file, which is not read again while it is as it was."""
+    state = file.stat()
+    if time.time() - state.st_mtime < RACY:
+        return _sha256(file.read_bytes())
+    return _sha256_as_it_was(file, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1000)
+def _sha256_as_it_was(file: Path, *_: int) -> str:
+    return _sha256(file.read_bytes())
+
+
 def versions(root: Path, *, installed: bool = True) -> dict[str, str]:
     """Return the versions of Python and of the libraries that outputs depend on.
 
@@ -84,7 +102,7 @@ def versions(root: Path, *, installed: bool = True) -> dict[str, str]:
         found[name] = pins.get(canonicalize_name(name), "absent")
         if installed:
             with suppress(metadata.PackageNotFoundError):
-                found[name] = metadata.version(name)
+                found[name] = _version(metadata.version, name, _installation())
     return found
 
 
@@ -103,7 +121,12 @@ def not_installed(root: Path) -> list[str]:
 def _pins(root: Path) -> dict[str, str]:
     """Return what ``constraints.txt`` pins on the `REFERENCE`, by normalised name."""
     file = root / "constraints.txt"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return _pinned(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+@functools.lru_cache(maxsize=10)
+def _pinned(text: str) -> dict[str, str]:
+    lines = text.splitlines()
     pins = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
     return {
         canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
@@ -117,6 +140,16 @@ def _released(version: str) -> str:
     return version if version == "absent" else Version(version).public
 
 
+@functools.lru_cache(maxsize=1000)
+def _version(ask: Callable[[str], str], name: str, _: tuple[int, ...]) -> str:
+    return ask(name)
+
+
+def _installation() -> tuple[int, ...]:
+    """Return what changes when a library is installed or removed: the times of their folders."""
+    return tuple(folder.stat().st_mtime_ns for folder in LIBRARIES)
+
+
 def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
     """Return the modules below `code` that importing `names` reaches, and the file of each.
 
@@ -124,10 +157,11 @@ def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
     a module they stand; a name that is only computed at run time can't be found.
     """
     reached: dict[str, Path] = {}
+    ours = {path.stem for path in code.iterdir()}
     seen, todo = set(), list(names)
     while todo:
         name = todo.pop()
-        if name in seen:
+        if name in seen or name.partition(".")[0] not in ours:
             continue
         seen.add(name)
         parent = name.rpartition(".")[0]
@@ -149,8 +183,7 @@ def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
     and ``!python -m onebound.data``. `closure` passes over those that are no module.
     """
     for source in sources:
-        yield from _DOTTED.findall(source)
-        yield from _imports(_cell_tree(source), "")
+        yield from _names_in_cell(source)
 
 
 def data_files(modules: dict[str, Path]) -> set[Path]:
@@ -170,6 +203,11 @@ def _file_of(code: Path, name: str) -> Path | None:
     base = code.joinpath(*name.split("."))
     candidates = (base / "__init__.py", base.with_suffix(".py"))  # in Python's own order
     return next((file for file in candidates if file.is_file()), None)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _names_in_cell(source: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*_DOTTED.findall(source), *_imports(_cell_tree(source), "")]))
 
 
 @functools.cache  # a build asks for the keys of all pages several times

@@ -7,6 +7,9 @@ the book shows, and scripts that wait until the page is read.
 
 import re
 import shutil
+from base64 import b64decode, b64encode
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ import sphinx_book_theme
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from sphinx.application import Sphinx
+
+from bookbuild.memory import Memory
+from bookbuild.written import written
 
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
 BOOK_THEME = Path(sphinx_book_theme.__file__).parent / "theme/sphinx_book_theme/static"
@@ -61,6 +67,7 @@ _NOT_SERVED = (
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     app.add_css_file("icons/icons.css")
+    app.setup_extension("bookbuild.written")
     app.connect("build-finished", _slim_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -68,15 +75,23 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _slim_site(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
-    icons = set(ICONS_OF_SCRIPTS)
-    for file in Path(app.outdir).rglob("*.html"):
+    for file in written(app):
         before = file.read_text(encoding="utf-8")
         after = slim(before, searches=file.stem == "search")
-        icons |= set(_ICON.findall(after))
         if after != before:
             file.write_text(after, encoding="utf-8")
     static = Path(app.outdir, "_static")
-    write_icons(static / "icons", icons)
+    versions = pydata_sphinx_theme.__version__, sphinx_book_theme.__version__
+    memory = Memory(app.srcdir.parent, "icons", Path(__file__).read_bytes(), *versions)
+    icons = set(ICONS_OF_SCRIPTS)
+    for file in Path(app.outdir).rglob("*.html"):
+        html = file.read_text(encoding="utf-8")
+        icons |= set(memory.recall(html, answer=partial(icons_of, html)))
+    files = memory.recall("files", *sorted(icons), answer=lambda: icon_files(icons))
+    memory.save(forget=True)
+    (static / "icons").mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (static / "icons" / name).write_bytes(b64decode(content))
     for name in _NOT_SERVED:
         path = static / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -104,9 +119,17 @@ def slim(html: str, *, searches: bool) -> str:
     return _SCRIPT.sub(keep, _STYLE.sub("", html))
 
 
-def write_icons(folder: Path, names: set[str]) -> None:
-    """Write fonts of these icons alone, and a style sheet under the theme's names for them."""
-    folder.mkdir(parents=True, exist_ok=True)
+def icons_of(html: str) -> list[str]:
+    """Return the names of the icons that a page shows, and more."""
+    return sorted(set(_ICON.findall(html)))
+
+
+def icon_files(names: set[str]) -> dict[str, str]:
+    """Return fonts of these icons alone, and a style sheet under the theme's names for them.
+
+    The files' contents by their names, in base64.
+    """
+    files = {}
     styles = "".join(file.read_text(encoding="utf-8") for file in STYLES)
     wanted = {
         int(code, 16)
@@ -124,9 +147,11 @@ def write_icons(folder: Path, names: set[str]) -> None:
         subsetter.populate(unicodes=wanted)
         subsetter.subset(font)
         font.flavor = "woff"
-        font.save(folder / f"{name}.woff")
+        font.save(content := BytesIO())
+        files[f"{name}.woff"] = content.getvalue()
         faces.append(
             f'@font-face {{font-family: "{family}"; font-weight: {weight}; '
             f'font-display: block; src: url({name}.woff) format("woff");}}\n'
         )
-    (folder / "icons.css").write_text("".join(faces), encoding="utf-8")
+    files["icons.css"] = "".join(faces).encode()
+    return {name: b64encode(content).decode() for name, content in files.items()}

@@ -1,11 +1,13 @@
 """The Sphinx extension that typesets the mathematics while the book is built.
 
-MathJax runs here, in V8, and leaves HTML, a style sheet and fonts. A page then needs no script for
+MathJax runs here, in V8, and leaves HTML, a style sheet and fonts. It starts for a formula that no
+build before has met: the others are remembered. A page then needs no script for
 its formulas: they stand when it opens, also from disk, on paper and where scripts are off. A
 formula that MathJax cannot read is a warning, which fails the build. MathJax itself comes from the
 package sphinx-mathjax-offline.
 """
 
+import functools
 import importlib.util
 import json
 import re
@@ -20,6 +22,8 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+from bookbuild.memory import Memory
+
 LOGGER = logging.getLogger(__name__)
 PARTS = (
     "startup",
@@ -31,8 +35,9 @@ PARTS = (
     "a11y/assistive-mml",
 )
 FONTS = "output/chtml/fonts/woff-v2"
-# Without those that show an unknown command in red instead of refusing it.
-TEX_PACKAGES = ["base", "ams", "boldsymbol", "configmacros", "newcommand"]
+# Without those that show an unknown command in red instead of refusing it, and without definitions
+# in a formula: what one looks like may not depend on those before it.
+TEX_PACKAGES = ["base", "ams", "boldsymbol", "configmacros"]
 START = """
 MathJax.startup.getComponents();
 MathJax.startup.makeMethods();
@@ -53,36 +58,44 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 class Typesetter:
-    """MathJax, ready to typeset with the given macros."""
+    """MathJax with the given macros, and in `root` what it has typeset before."""
 
-    def __init__(self, macros: dict[str, Any]):
-        self._engine = MiniRacer()
+    def __init__(self, macros: dict[str, Any], root: Path):
         config = {
             "loader": {"load": []},
             "startup": {"typeset": False, "input": ["tex"], "output": "chtml"},
             "tex": {"packages": TEX_PACKAGES, "macros": macros},
             "chtml": {"fontURL": ".", "adaptiveCSS": False},
         }
-        self._engine.eval(f"globalThis.MathJax = {json.dumps(config)}")
-        for part in PARTS:
-            self._engine.eval((mathjax() / f"{part}.js").read_text(encoding="utf-8"))
-        self._engine.eval(START)
-        self._done: dict[tuple[str, bool], str] = {}
+        self._programs = [
+            f"globalThis.MathJax = {json.dumps(config)}",
+            *((mathjax() / f"{part}.js").read_text(encoding="utf-8") for part in PARTS),
+            START,
+        ]
+        self._memory = Memory(root, "mathematics", *self._programs)
+
+    @functools.cached_property
+    def _engine(self) -> MiniRacer:
+        engine = MiniRacer()
+        for program in self._programs:
+            engine.eval(program)
+        return engine
 
     def __call__(self, tex: str, *, display: bool) -> str:
         """Return a formula as HTML; one that MathJax can't read contains ``<mjx-merror``."""
-        key = (tex, display)
-        if key not in self._done:
-            self._done[key] = self._engine.call("typeset", tex, display)
-        return self._done[key]
+        return self._memory.recall(
+            tex, str(display), answer=lambda: self._engine.call("typeset", tex, display)
+        )
 
     def styles(self) -> str:
         """Return the style sheet, which looks for its fonts in its own folder."""
-        return self._engine.eval("styles()")
+        return self._memory.recall("styles", answer=lambda: self._engine.eval("styles()"))
 
-    def close(self) -> None:
-        """Stop the engine."""
-        self._engine.close()
+    def close(self, *, forget: bool) -> None:
+        """Stop the engine, and keep what it did; `forget` what was not asked for."""
+        self._memory.save(forget=forget)
+        if "_engine" in vars(self):
+            self._engine.close()
 
 
 def mathjax() -> Path:
@@ -93,7 +106,7 @@ def mathjax() -> Path:
 
 def _start(app: Sphinx) -> None:
     tex = (app.config.mathjax3_config or {}).get("tex", {})
-    app.bookbuild_typesetter = Typesetter(tex.get("macros", {}))
+    app.bookbuild_typesetter = Typesetter(tex.get("macros", {}), app.srcdir.parent)
     if app.builder.format == "html":
         folder = Path(app.outdir, "_static/mathematics")
         shutil.copytree(mathjax() / FONTS, folder, dirs_exist_ok=True)
@@ -102,7 +115,7 @@ def _start(app: Sphinx) -> None:
 
 
 def _stop(app: Sphinx, _: Exception | None) -> None:
-    app.bookbuild_typesetter.close()
+    app.bookbuild_typesetter.close(forget=False)
 
 
 def _keep_punctuation(app: Sphinx, doctree: nodes.document, _: str) -> None:

@@ -7,19 +7,24 @@ the same bytes.
 
 import functools
 import shutil
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import nbformat
+import pybtex
 import pybtex.plugin
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pybtex.database import BibliographyData, parse_file
 
+from bookbuild import myst, targets
+from bookbuild import plain as plain_
 from bookbuild.chapters import Page, read_pages
 from bookbuild.execution import current_folder
+from bookbuild.memory import Memory
 from bookbuild.plain import Context, caption, inline, plain
 from bookbuild.repository import Repository, find_repository
 from bookbuild.targets import chapter_numbers, figure_name, find_targets
@@ -55,40 +60,66 @@ _HIDDEN = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 def write_notebooks(root: Path, folder: Path) -> list[Path]:
     """Fill `folder` with the notebook of every page with code; return the files."""
-    notebooks = make_notebooks(root)
+    memory = Memory(root, "notebooks", *_basis())
+    texts = {
+        name: memory.recall(question, answer=functools.partial(_text, make))
+        for name, (question, make) in _notebooks(root).items()
+    }
+    memory.save(forget=True)
     shutil.rmtree(folder, ignore_errors=True)
     written = []
-    for name, notebook in notebooks.items():
+    for name, text in texts.items():
         path = folder / f"{name}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.validate(notebook)
-        nbformat.write(notebook, path)
+        path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
 
 
 def make_notebooks(root: Path) -> dict[str, NotebookNode]:
     """Return the notebook of every page with code, by the page's name."""
+    return {name: make() for name, (_, make) in _notebooks(root).items()}
+
+
+def _basis() -> list[bytes | str]:
+    """Return what all notebooks follow from besides their pages: the code that makes them."""
+    modules = (sys.modules[__name__], myst, plain_, targets)
+    code = [Path(module.__file__).read_bytes() for module in modules]
+    return [*code, nbformat.__version__, pybtex.__version__]
+
+
+def _text(make: Callable[[], NotebookNode]) -> str:
+    notebook = make()
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook) + "\n"
+
+
+def _notebooks(root: Path) -> dict[str, tuple[str, Callable[[], NotebookNode]]]:
+    """Return for each page with code what its notebook follows from, and what makes it."""
     pages = read_pages(root)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     repository = find_repository(root)
-    context = functools.partial(
-        Context,
-        targets=find_targets(root, pages.values()),
-        values=recorded(root) | _values(root, pages),
-        entries=_bibliography(root, config.get("bibtex_bibfiles", [])),
-        macros=_macros(config),
-        site=repository.site if repository else None,
-    )
+    bibliography = [root / "book" / file for file in config.get("bibtex_bibfiles", [])]
+    known = {
+        "targets": find_targets(root, pages.values()),
+        "values": recorded(root) | _values(root, pages),
+        "macros": _macros(config),
+        "site": repository.site if repository else None,
+    }
     first = _install_cell(root, repository)
     chapters = chapter_numbers(root)
-    return {
-        name: _notebook(
-            page, first, _about(name, chapters, config["title"], repository), context(name)
-        )
-        for name, page in pages.items()
-        if page.cells
-    }
+    entries = functools.cache(lambda: _bibliography(bibliography))
+    shared = repr((known, first, [file.read_bytes() for file in bibliography]))
+    notebooks = {}
+    for name, page in pages.items():
+        if page.cells:
+            about = _about(name, chapters, config["title"], repository)
+
+            def make(name: str = name, page: Page = page, about: str = about) -> NotebookNode:
+                return _notebook(page, first, about, Context(name, entries=entries(), **known))
+
+            notebooks[name] = repr((name, about, page.path.read_bytes(), shared)), make
+    return notebooks
 
 
 def _notebook(page: Page, first: str, about: str, context: Context) -> NotebookNode:
@@ -143,10 +174,10 @@ def _values(root: Path, pages: Mapping[str, Page]) -> dict[str, dict[str, str]]:
     return {name: glued_by(folder) for name, folder in folders.items() if folder.is_dir()}
 
 
-def _bibliography(root: Path, files: list[str]) -> BibliographyData:
+def _bibliography(files: list[Path]) -> BibliographyData:
     entries = BibliographyData()
     for file in files:
-        entries.add_entries(parse_file(str(root / "book" / file)).entries.items())
+        entries.add_entries(parse_file(str(file)).entries.items())
     return entries
 
 

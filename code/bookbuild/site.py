@@ -7,16 +7,18 @@ what is not there is served at any depth, so its links start at the root of the 
 
 import re
 import unicodedata
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.sax.saxutils import escape
 
 from docutils import nodes
-from matplotlib.figure import Figure
-from matplotlib.image import imread
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+from bookbuild.memory import Memory
 
 CARD = "card.png"
 SUMMARY = "DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY"
@@ -64,17 +66,31 @@ def _tell_address(app: Sphinx, config: Config) -> None:
 
 
 def _draw_card(app: Sphinx) -> None:
-    """Draw the picture that stands for a page where someone shares its address."""
-    figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="black")
-    figure.text(0.05, 0.72, app.config.html_title, fontsize=72, weight="bold", color="white")
-    figure.text(0.05, 0.56, app.config.bookbuild_card.get("line", ""), fontsize=26, color="#c8d2dc")
-    if picture := app.config.bookbuild_card.get("picture"):
-        axes = figure.add_axes((0.03, 0.05, 0.94, 0.4))
-        axes.imshow(imread(Path(app.srcdir, picture)))
-        axes.axis("off")
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
-    figure.savefig(static / CARD)
+    title, line = app.config.html_title, app.config.bookbuild_card.get("line", "")
+    name = app.config.bookbuild_card.get("picture")
+    picture = Path(app.srcdir, name).read_bytes() if name else b""
+    memory = Memory(app.srcdir.parent, "card", Path(__file__).read_bytes())
+    drawn = memory.recall(title, line, picture, answer=lambda: card(title, line, picture))
+    memory.save(forget=True)
+    (static / CARD).write_bytes(b64decode(drawn))
+
+
+def card(title: str, line: str, picture: bytes) -> str:
+    """Return what stands for a page where someone shares its address: a PNG file in base64."""
+    from matplotlib.figure import Figure  # which takes a while, and is seldom needed
+    from matplotlib.image import imread
+
+    figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="black")
+    figure.text(0.05, 0.72, title, fontsize=72, weight="bold", color="white")
+    figure.text(0.05, 0.56, line, fontsize=26, color="#c8d2dc")
+    if picture:
+        axes = figure.add_axes((0.03, 0.05, 0.94, 0.4))
+        axes.imshow(imread(BytesIO(picture)))
+        axes.axis("off")
+    figure.savefig(drawn := BytesIO())
+    return b64encode(drawn.getvalue()).decode()
 
 
 def _say_formulas(

@@ -23,6 +23,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from bookbuild.execution import KEPT, THREADS
 from bookbuild.keys import closure, data_files, versions
 from bookbuild.machine import machine
 from onebound import studies
@@ -138,7 +139,7 @@ def main() -> None:
         return
     tasks = [task for name in chosen for task in missing(name)]
     # Runs side by side, each with one thread, as pages run: what children start with.
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    os.environ |= dict.fromkeys(THREADS, "1") | dict.fromkeys(KEPT, str(1 << 30))
     pool = ProcessPoolExecutor(arguments.processes, get_context("spawn"), max_tasks_per_child=1)
     with pool:
         name_of = {pool.submit(run_one, task): task[0] for task in tasks}

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 
 from onebound.checks import (
     check_images,
+    check_latents,
     check_per_step,
     check_positive,
     check_same_shape,
@@ -386,7 +387,7 @@ def denoising_loss(
     schedule, denoise
         T steps, and the denoiser to train.
     x_0
-        Images in [-1, 1], shape (B, 1, 28, 28).
+        Images in [-1, 1], shape (B, 1, 28, 28), or codes, any real numbers, shape (B, L).
     eps, t
         Noise, the shape of `x_0`, and steps, shape (B,).
     weight
@@ -400,13 +401,17 @@ def denoising_loss(
     Raises
     ------
     ValueError
-        If `x_0` is no image in [-1, 1], `weight` has another shape, and as the module says.
+        If `x_0` is no image in [-1, 1] and no finite code, `weight` has another shape, and as the
+        module says.
 
     References
     ----------
     Ho, Jain and Abbeel (2020), equation 14.
     """
-    check_images(x_0, -1, 1)
+    if x_0.ndim == 2:
+        check_latents(x_0, x_0.shape[1])
+    else:
+        check_images(x_0, -1, 1)
     check_per_step("weight", weight, schedule.T)
     x_0_hat = denoise(sample_xt(schedule, x_0, eps, t), t)
     return weight.to(x_0)[t] * _squared_error(x_0, x_0_hat)

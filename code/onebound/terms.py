@@ -115,13 +115,52 @@ def squared_errors(
 
 
 @torch.no_grad()
+def decoder_variance(
+    schedule: Schedule, denoise: Denoiser, levels: Tensor, generator: Generator
+) -> float:
+    """Choose the variance at t = 1, of ten multiples of the squared error, by the likelihood.
+
+    There the likelihood is one of bins, not a density: where most errors are far below a bin, the
+    rare large ones want a much larger variance.
+
+    Parameters
+    ----------
+    schedule, denoise, levels
+        T steps, a denoiser for them, and images for the choice, evaluated together.
+    generator
+        Source of the noise.
+    """
+    x_0 = to_signed(levels)
+    t = torch.ones(len(x_0), dtype=torch.int64)
+    x_0_hat = denoise(sample_xt(schedule, x_0, noise_like(x_0, generator), t), t)
+    tries = (x_0 - x_0_hat).double().square().mean() * 2.0 ** torch.arange(-2, 8)
+    scores = [log_prob_discretised_normal(x_0, x_0_hat, s.log().float()).mean() for s in tries]
+    return tries[torch.stack(scores).argmax()].item()
+
+
+def tuned(schedule: Schedule, error: Tensor, decoder: float) -> Tuned:
+    """Turn what validation images say into variances and chances.
+
+    From t = 2 on the variances are those of `onebound.diffusion.optimal_variance`. A tenth of the
+    chances is shared evenly, in case a step costs more than it seems.
+
+    Parameters
+    ----------
+    schedule, error
+        T steps, and what `squared_errors` found there, shape (T + 1,).
+    decoder
+        What `decoder_variance` found.
+    """
+    variance = optimal_variance(schedule, error)
+    variance[1] = decoder
+    weight, excess = kl_coefficients(schedule, variance)
+    cost = (weight * error + 784 * excess)[2:]
+    chances = 0.9 * cost / cost.sum() + 0.1 / len(cost)
+    return Tuned(variance, torch.cat([chances.new_zeros(2), chances]))
+
+
 def tune(schedule: Schedule, denoise: Denoiser, levels: Tensor, generator: Generator) -> Tuned:
     """Choose the variances that make the bound of these images largest, and what to draw.
-
-    From t = 2 on the variances are those of `onebound.diffusion.optimal_variance`. At t = 1 the
-    likelihood is one of bins, not a density, and the best of ten multiples of the squared error is
-    taken: where most errors are far below a bin, the rare large ones want a much larger variance. A
-    tenth of the chances is shared evenly, in case a step costs more than it seems.
 
     Parameters
     ----------
@@ -133,17 +172,7 @@ def tune(schedule: Schedule, denoise: Denoiser, levels: Tensor, generator: Gener
         Source of the noise and of the steps.
     """
     error = squared_errors(schedule, denoise, levels, generator)
-    variance = optimal_variance(schedule, error)
-    x_0 = to_signed(levels[:1000])
-    t = torch.ones(len(x_0), dtype=torch.int64)
-    x_0_hat = denoise(sample_xt(schedule, x_0, noise_like(x_0, generator), t), t)
-    tries = (x_0 - x_0_hat).double().square().mean() * 2.0 ** torch.arange(-2, 8)
-    scores = [log_prob_discretised_normal(x_0, x_0_hat, s.log().float()).mean() for s in tries]
-    variance[1] = tries[torch.stack(scores).argmax()]
-    weight, excess = kl_coefficients(schedule, variance)
-    cost = (weight * error + 784 * excess)[2:]
-    chances = 0.9 * cost / cost.sum() + 0.1 / len(cost)
-    return Tuned(variance, torch.cat([chances.new_zeros(2), chances]))
+    return tuned(schedule, error, decoder_variance(schedule, denoise, levels[:1000], generator))
 
 
 @torch.no_grad()

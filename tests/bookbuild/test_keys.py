@@ -138,7 +138,7 @@ def other_python(book: Book, patch: pytest.MonkeyPatch) -> None:
 
 def pinned(book: Book, patch: pytest.MonkeyPatch, pin: str) -> None:
     """Pin a library, and have it no longer installed."""
-    name, _, _ = pin.partition("=")
+    name, version_is_given, _ = pin.partition("==")
     version = metadata.version
 
     def without(other: str) -> str:
@@ -147,7 +147,8 @@ def pinned(book: Book, patch: pytest.MonkeyPatch, pin: str) -> None:
         return version(other)
 
     patch.setattr(metadata, "version", without)
-    book.write("constraints.txt", f"# a comment\n{pin}\nscipy==1.0\n")
+    line = pin if version_is_given else ""
+    book.write("constraints.txt", f"# a comment\n{line}\nscipy==1.0\n")
 
 
 NUMPY = metadata.version("numpy")

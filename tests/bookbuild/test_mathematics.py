@@ -1,18 +1,22 @@
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import Book
 
+from bookbuild import mathematics
 from bookbuild.chapters import BookError
 from bookbuild.mathematics import Typesetter
 
+MACROS = {"half": r"\frac{1}{2}", "ratio": [r"\frac{#1}{#2}", 2]}
+
 
 @pytest.fixture(scope="module")
-def typeset() -> Iterator[Typesetter]:
-    typesetter = Typesetter({"half": r"\frac{1}{2}", "ratio": [r"\frac{#1}{#2}", 2]})
+def typeset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Typesetter]:
+    typesetter = Typesetter(MACROS, tmp_path_factory.mktemp("root"))
     yield typesetter
-    typesetter.close()
+    typesetter.close(forget=False)
 
 
 def spoken(html: str) -> str:
@@ -32,6 +36,22 @@ def test_the_macros_of_the_book_are_known(typeset: Typesetter):
     assert spoken(typeset(r"\half", display=False)) == spoken(
         typeset(r"\ratio{1}{2}", display=False)
     )
+
+
+def test_a_formula_is_typeset_once(typeset: Typesetter, tmp_path: Path, monkeypatch):
+    first = Typesetter(MACROS, tmp_path)
+    half = first(r"\half", display=False)
+    first.close(forget=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(mathematics, "MiniRacer", None)
+        assert Typesetter(MACROS, tmp_path)(r"\half", display=False) == half
+    other = Typesetter({"half": r"\frac{2}{4}"}, tmp_path)  # what a macro says has changed
+    assert "<mn>4</mn>" in spoken(other(r"\half", display=False))
+    other.close(forget=False)
+
+
+def test_a_formula_does_not_define_what_another_means(typeset: Typesetter):
+    assert "<mjx-merror" in typeset(r"\newcommand{\half}{2} \half", display=False)
 
 
 @pytest.mark.parametrize("tex", [r"\frac{1}", r"\nonsense", r"x^2^3", r"\begin{split} x"])

@@ -68,7 +68,7 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
         recipe=entry.RECIPE,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=int(last["steps"]),
-        images_seen=int(last["steps"]) * entry.RECIPE["batch_size"],
+        images_seen=int(last.get("images", last["steps"] * entry.RECIPE["batch_size"])),
         seconds=round(last["seconds"], 1),
         history=list(history.values()),
         metrics={},

@@ -1,0 +1,48 @@
+"""The bound of one trained network with more steps, and with fewer, than it was trained on."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from onebound import data, zoo
+from onebound.diffusion import bound_estimate, reverse_variance
+from onebound.metrics import bits_per_dim
+from onebound.networks.unet import UNet
+from onebound.schedules import log_snr_schedule
+from onebound.zoo import unet_bound
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "even log-SNR": {"steps": [250, 500, 1000, 2000, 4000], "shares": 5}
+}
+SEEDS = (0, 1, 2, 3)
+SMOKE: dict[str, Any] = {"steps": [250, 500], "shares": 1}
+
+AT_ONCE = 500
+"""Images of a share. Their steps are drawn together, so only shares are independent."""
+
+
+def run(seed: int, steps: list[int], shares: int) -> dict[str, list[list[float]]]:
+    """Measure the bound for each number of steps, with the same noise, share by share.
+
+    Returns
+    -------
+    dict
+        "bits": for each share of the test images, the bits per dimension with each number of steps.
+        Each seed has shares of its own.
+    """
+    network, _ = zoo.load(unet_bound)
+    images = data.mnist().test_images.split(AT_ONCE)
+    mine = range(seed * shares, (seed + 1) * shares)
+    return {"bits": [[bits(network, images[i], i, T) for T in steps] for i in mine]}
+
+
+def bits(network: UNet, levels: Tensor, seed: int, T: int) -> float:
+    """Estimate bits per dimension in T steps of these images, by one random step each."""
+    schedule = log_snr_schedule(T, last=unet_bound.LAST)
+    denoise, noise = unet_bound.with_steps(network, schedule), Generator().manual_seed(seed)
+    with torch.no_grad():
+        found = bound_estimate(
+            schedule, denoise, data.to_signed(levels), reverse_variance(schedule), generator=noise
+        )
+    return bits_per_dim(found.elbo).mean().item()

@@ -1,0 +1,118 @@
+"""How one network draws: with more noise or less, in few steps or many, cut to the range or not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from onebound import data, evaluation, frechet, zoo
+from onebound.diffusion import clipped, even_steps, respaced
+from onebound.metrics import per_example
+from onebound.quality import recognised
+from onebound.samplers import ancestral, ddim, last
+from onebound.schedules import Schedule
+from onebound.zoo import digits, unet
+
+N, FIRST = 1000, 250
+"""Samples of a run, and those of them that a page draws once more."""
+SEEDS = (0, 1, 2)
+SMOKE = {"n": 260, "steps": 5}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "β̃": {"steps": 20, "eta": 1.0},
+    "β": {"steps": 20, "eta": 1.0, "wide": True},
+    "β̃, clipped": {"steps": 20, "eta": 1.0, "clip": True},
+    "β̃, noise at the end": {"steps": 20, "eta": 1.0, "noisy": True},
+    **{f"κ = {eta:g}, {K}": {"steps": K, "eta": eta} for K in (5, 10, 50) for eta in (0.0, 1.0)},
+    **{f"κ = {eta:g}, 20": {"steps": 20, "eta": eta} for eta in (0.0, 0.5)},
+    "κ = 0, 10 in log-SNR": {"steps": 10, "eta": 0.0, "log_snr": True},
+}
+
+
+def even_log_snr(schedule: Schedule, K: int) -> Tensor:
+    """Return K steps at about equal distances in log-SNR, from 10 to the last one, which is T."""
+    wanted = torch.linspace(schedule.log_snr[10], schedule.log_snr[-2], K).double()
+    steps = (schedule.log_snr[1:, None] - wanted).abs().argmin(0) + 1
+    steps[-1] = schedule.T
+    return steps
+
+
+AT_ONCE = 50
+"""Samples that are drawn together; each such part has a generator of its own."""
+
+
+def starts(n: int, seed: int) -> Iterator[tuple[Tensor, Generator]]:
+    """Yield x_T in parts, and what draws the noise of the steps: the same for every sampler.
+
+    The first samples of many are those of a few.
+    """
+    for number, part in enumerate(torch.arange(n).split(AT_ONCE)):
+        noise = Generator().manual_seed(1000 * seed + number)
+        yield torch.randn(len(part), 1, 28, 28, generator=noise), noise
+
+
+def judged(samples: Tensor, seed: int) -> dict[str, Any]:
+    """Judge n samples by the protocol of `onebound.evaluation`; seeds take the bootstrap's place.
+
+    "floor" is the distance of n training images, others for each seed; "spread" the variance of the
+    features over that of test images; "outside" the share of pixels that are not in [-1, 1]; the
+    names with "first" are about the first 250 samples.
+    """
+    classifier, _ = zoo.load(digits)
+    images, labels, test, _ = data.mnist()
+    chosen = torch.randperm(len(images), generator=Generator().manual_seed(seed))[: len(samples)]
+    levels = evaluation.to_levels(samples)
+    known = per_example(lambda x: recognised(classifier, data.to_unit(x)), levels).double()
+    features, real, target = (
+        per_example(lambda x: classifier.features(data.to_unit(x)), part)
+        for part in (levels, images[chosen], test)
+    )
+    wanted, found = frechet.fit(target), frechet.fit(features)
+    shares = labels.bincount(minlength=10) / len(labels)
+    return {
+        "recognised": known.mean().item(),
+        "classes": [
+            ratio.mean
+            for ratio in evaluation.class_balance(classifier, data.to_unit(levels), shares)
+        ],
+        "frechet": frechet.distance(found, wanted),
+        "floor": frechet.distance(frechet.fit(real), wanted),
+        "spread": (found.covariance.trace() / wanted.covariance.trace()).item(),
+        "outside": (samples.abs() > 1).double().mean().item(),
+        "first_recognised": known[:FIRST].mean().item(),
+        "first_frechet": frechet.distance(frechet.fit(features[:FIRST]), wanted),
+    }
+
+
+def run(
+    seed: int,
+    steps: int,
+    eta: float,
+    wide: bool = False,
+    clip: bool = False,
+    noisy: bool = False,
+    log_snr: bool = False,
+    n: int = N,
+) -> dict[str, Any]:
+    """Draw from `unet` in so many of its steps.
+
+    Options: the variances beta, clipped guesses, noise at the end, steps even in log-SNR.
+    """
+    network, _ = zoo.load(unet)
+    denoise = unet.denoiser_of(network)
+    if clip:
+        denoise = clipped(denoise)
+    kept = even_log_snr(unet.SCHEDULE, steps) if log_snr else even_steps(unet.SCHEDULE.T, steps)
+    coarse, guess = respaced(unet.SCHEDULE, denoise, kept)
+    variance = coarse.beta.clone()
+    variance[1] = 0
+    parts = []
+    for x_T, noise in starts(n, seed):
+        if wide:
+            x = last(ancestral(coarse, guess, x_T, noise, variance))
+        else:
+            x = last(ddim(coarse, guess, x_T, eta, noise))
+        if noisy:
+            x = x + coarse.beta[1].sqrt().float() * torch.randn(x.shape, generator=noise)
+        parts.append(x)
+    return judged(torch.cat(parts), seed)

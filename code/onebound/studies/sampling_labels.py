@@ -1,0 +1,65 @@
+"""Digits asked for: `unet_classes` told the label, guided by it, and not told, without noise."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from onebound import data, evaluation, zoo
+from onebound.diffusion import even_steps, respaced
+from onebound.metrics import per_example
+from onebound.samplers import ddim, last
+from onebound.studies.sampling import AT_ONCE, N, judged, starts
+from onebound.zoo import digits, unet_classes
+
+SEEDS = (0, 1, 2)
+SMOKE = {"n": 260, "steps": 2}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "1": {"strength": 1.0},
+    "1.25": {"strength": 1.25},
+    "1.5": {"strength": 1.5},
+    "3": {"strength": 3.0},
+    "not told": {"strength": 0.0},
+}
+
+
+def labels_of(n: int, seed: int) -> Tensor:
+    """Return the labels of n training images, others for each seed."""
+    labels = data.mnist().train_labels
+    return labels[torch.randint(len(labels), (n,), generator=Generator().manual_seed(seed))]
+
+
+def spreads(features: Tensor, y: Tensor) -> tuple[float, float]:
+    """Variance of features: within a class, and between the classes' means."""
+    parts = [features[y == digit] for digit in y.unique()]
+    within = sum(len(part) / len(y) * part.var(0, correction=0).sum().item() for part in parts)
+    return within, features.var(0, correction=0).sum().item() - within
+
+
+def run(seed: int, strength: float, steps: int = 20, n: int = N) -> dict[str, Any]:
+    """Ask for n digits, a strength of guidance by the label; 0 tells no label at all.
+
+    "asked" is the share that the classifier takes for the digit that was asked for; "within" and
+    "between" are parts of the features' variance, over those of test images.
+    """
+    network, _ = zoo.load(unet_classes)
+    classifier, _ = zoo.load(digits)
+    y, parts = labels_of(n, seed), []
+    for (x_T, noise), part in zip(starts(n, seed), y.split(AT_ONCE), strict=True):
+        denoise = {
+            0.0: unet_classes.denoiser_of(network),
+            1.0: unet_classes.denoiser_of(unet_classes.told(network, part)),
+        }.get(strength, unet_classes.guided_by_labels(network, part, strength))
+        steps_kept = even_steps(unet_classes.SCHEDULE.T, steps)
+        coarse, guess = respaced(unet_classes.SCHEDULE, denoise, steps_kept)
+        parts.append(last(ddim(coarse, guess, x_T, 0.0, noise)))
+    samples = torch.cat(parts)
+    images = data.to_unit(evaluation.to_levels(samples))
+    *_, test, test_y = data.mnist()
+    mine = spreads(per_example(classifier.features, images), y)
+    real = spreads(per_example(lambda x: classifier.features(data.to_unit(x)), test), test_y)
+    return judged(samples, seed) | {
+        "asked": (per_example(classifier, images).argmax(1) == y).double().mean().item(),
+        "within": mine[0] / real[0],
+        "between": mine[1] / real[1],
+    }
