@@ -59,7 +59,7 @@ def test_each_page_that_ran_is_in_the_table(recorded: Book):
     ((_, processor, cores, *_),) = rows(recorded, 1)
     assert processor == runs["one"]["machine"]["processor"]
     assert int(cores) == runs["one"]["machine"]["cores"]
-    assert ["numpy", runs["one"]["inputs"]["versions"]["numpy"]] in rows(recorded, 2)
+    assert ["numpy", runs["one"]["versions"]["numpy"]] in rows(recorded, 2)
 
 
 def test_the_table_is_written_anew_when_a_page_runs_again(recorded: Book):

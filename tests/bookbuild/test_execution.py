@@ -1,5 +1,6 @@
 import json
 import os
+import platform
 import signal
 import sys
 import time
@@ -11,7 +12,9 @@ from conftest import ONE, Book, cell
 from bookbuild import execution
 from bookbuild.chapters import BookError, read_pages
 from bookbuild.execution import (
+    NotSetUpError,
     current_folder,
+    execute,
     executed_notebook,
     jobs,
     lock,
@@ -60,7 +63,9 @@ def test_a_run_is_recorded(book: Book):
     run = json.loads((folder / "run.json").read_text())
     assert 0.3 < run["seconds"] < 60
     assert run["date"].endswith("+00:00")
-    assert run["versions"]["python"].startswith(f"3.{sys.version_info.minor}")
+    assert run["versions"]["python"] == platform.python_version()
+    assert run["inputs"]["versions"].keys() == {"numpy", "ipython", "matplotlib-inline"}
+    assert run["machine"].keys() == {"processor", "cores", "gigabytes", "system"}  # no PyTorch
     if sys.platform == "linux":
         assert 20 < run["peak_megabytes"] < 1000
     log = (book.root / "_build/execution.log").read_text()
@@ -297,3 +302,58 @@ def test_an_interrupt_ends_every_kernel(book: Book, monkeypatch: pytest.MonkeyPa
     assert (process.returncode, err) == (130, "")
     assert not any(is_running(int(file.read_text())) for file in files)
     assert book.cached() == []
+
+
+# Each leaves a file of the outputs of page one damaged.
+DAMAGE = {
+    "cut short": ("executed/*/base.ipynb", lambda content: content[: len(content) // 2]),
+    "one letter": ("executed/*/base.ipynb", lambda content: content.replace(b"hello", b"hullo")),
+    "empty": ("executed/*/base.ipynb", lambda _: b""),
+    "the record": ("run.json", lambda _: b"{}"),
+    "no record": ("run.json", lambda content: content[:-9]),
+    "the database": ("global.db", lambda content: b"x" * len(content)),
+    "another database": ("global.db", lambda _: b""),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damaged_outputs_are_named_and_thrown_away_and_the_page_executes(
+    book: Book, capsys: pytest.CaptureFixture[str], what: str
+):
+    book.execute()
+    pattern, damage = DAMAGE[what]
+    folder = current_folder(book.root, read_pages(book.root)["one"])
+    (file,) = folder.glob(pattern)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(BookError, match=f"{folder.name} is damaged: run `make book`"):
+        executed_notebook(folder)
+    book.execute()
+    assert f"{folder.name} is damaged: thrown away\n" in capsys.readouterr().out
+    assert (book.ran("one"), book.ran("two"), outputs(book)) == (2, 1, "hello\n")
+
+
+def test_damaged_outputs_are_not_taken_over(book: Book):
+    book.execute()
+    folder = current_folder(book.root, read_pages(book.root)["one"])
+    (file,) = folder.glob("executed/*/base.ipynb")
+    file.write_bytes(b"{}")
+    book.edit("book/one.md", "A black square", "A square")
+    book.execute()
+    assert (book.ran(), outputs(book)) == (2, "hello\n")
+
+
+def test_a_fresh_run_executes_every_page(book: Book):
+    book.execute()
+    execute(book.root, fresh=True)
+    assert (book.ran("one"), book.ran("two")) == (2, 2)
+    book.execute()
+    assert (book.ran("one"), book.ran("two")) == (2, 2)
+
+
+def test_a_page_that_needs_what_is_not_installed_says_so_and_none_executes(book: Book):
+    book.edit("pyproject.toml", "numpy>=1", 'numpy>=1", "a-library-of-nobody>=2')
+    with pytest.raises(NotSetUpError, match=r"one, part/two: .*not installed a-library-of-nobody$"):
+        book.execute()
+    assert (book.ran("one"), book.ran("two")) == (0, 0)
+    status, _, err = book.run("-m", "bookbuild", "build")
+    assert (status, err.count("\n")) == (3, 1)

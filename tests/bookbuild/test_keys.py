@@ -127,6 +127,31 @@ def newer(book: Book, patch: pytest.MonkeyPatch, name: str) -> None:
     patch.setattr(metadata, "version", lambda other: version(other) + ".1" * (other == name))
 
 
+def other_build(book: Book, patch: pytest.MonkeyPatch, name: str) -> None:
+    version = metadata.version
+    patch.setattr(metadata, "version", lambda other: version(other) + "+cpu" * (other == name))
+
+
+def other_python(book: Book, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("platform.python_version", lambda: "3.99.1")
+
+
+def pinned(book: Book, patch: pytest.MonkeyPatch, pin: str) -> None:
+    """Pin a library, and have it no longer installed."""
+    name, version_is_given, _ = pin.partition("==")
+    version = metadata.version
+
+    def without(other: str) -> str:
+        if other == name:
+            raise metadata.PackageNotFoundError(other)
+        return version(other)
+
+    patch.setattr(metadata, "version", without)
+    line = pin if version_is_given else ""
+    book.write("constraints.txt", f"# a comment\n{line}\nscipy==1.0\n")
+
+
+NUMPY = metadata.version("numpy")
 SAME = {
     "prose": lambda book, _: book.edit("book/one.md", "# Page", "New words.\n\n# Page"),
     "alt text": lambda book, _: book.edit("book/one.md", "A black square", "A square"),
@@ -135,6 +160,16 @@ SAME = {
     "unrelated weights": lambda book, _: book.write("code/tiny/elsewhere.json", "{}"),
     "cell of another page": lambda book, _: book.edit("book/part/two.md", "two ran", "2 ran"),
     "version of no dependency": lambda book, patch: newer(book, patch, "sphinx"),
+    "Python": other_python,
+    "another build of a version": lambda book, patch: other_build(book, patch, "numpy"),
+    "pinned instead of installed": lambda book, patch: pinned(book, patch, f"numpy=={NUMPY}"),
+    "pin of what is installed": lambda book, _: book.write("constraints.txt", "numpy==1.0\n"),
+    "pin of another machine": lambda book, patch: pinned(
+        book,
+        patch,
+        f'numpy==1.0 ; platform_machine == "aarch64"\nnumpy=={NUMPY} '
+        '; platform_machine != "aarch64"',
+    ),
 }
 NEW = {
     "cell": lambda book, _: book.edit("book/one.md", "print(WORD)", "print( WORD)"),
@@ -147,6 +182,8 @@ NEW = {
     "version": lambda book, patch: newer(book, patch, "numpy"),
     "version of IPython": lambda book, patch: newer(book, patch, "ipython"),
     "dependency": lambda book, _: book.edit("pyproject.toml", "numpy>=1", "sphinx>=1"),
+    "other pin of what is not installed": lambda book, patch: pinned(book, patch, "numpy==1.0"),
+    "neither pinned nor installed": lambda book, patch: pinned(book, patch, "numpy"),
     "kernel": lambda book, _: book.edit("book/one.md", "name: python3", "name: python4"),
 }
 SPLIT = "import myst_nb\n```\n\n```{code-cell} ipython3\n"

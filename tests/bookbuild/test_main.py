@@ -40,7 +40,7 @@ def test_no_book_here_is_one_line(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["notebooks", "links"])
+@pytest.mark.parametrize("command", ["outputs", "notebooks", "links"])
 def test_nor_does_what_is_done_with_a_book(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ):
