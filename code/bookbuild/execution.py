@@ -63,8 +63,9 @@ def _measured():
     import torch
     half = sys.modules.get("onebound.precision")
     torch.set_num_threads(1)
-    images = torch.ones(32, 32, 28, 28).contiguous(memory_format=torch.channels_last)
-    kernels = torch.ones(32, 32, 3, 3)
+    images = torch.ones(32, 32, 28, 28, dtype=torch.float32)
+    images = images.contiguous(memory_format=torch.channels_last)
+    kernels = torch.ones(32, 32, 3, 3, dtype=torch.float32)
     times, end = [], time.perf_counter() + 0.3
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         while time.perf_counter() < end:
