@@ -11,8 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_schedules import SCHEDULES
 
+from common import SCHEDULES
 from onebound import likelihoods
 from onebound.data.images import to_signed, to_unit
 from onebound.diffusion import onestep, samplers

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from test_schedules import SCHEDULES
 from torch import distributions as td
 from torch.autograd import gradcheck
 
+from common import SCHEDULES
 from onebound.diffusion.bound import (
     Bound,
     bound,

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from test_schedules import SCHEDULES
 from torch import nn
 
+from common import SCHEDULES
 from onebound.diffusion.denoisers import clipped, even_steps, respaced
 from onebound.diffusion.process import q_xt_x0
 from onebound.diffusion.samplers import ancestral, ddim, last

@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
+from common import SCHEDULES
 from onebound.diffusion.schedules import (
     Schedule,
     at,
@@ -14,7 +15,6 @@ from onebound.diffusion.schedules import (
 )
 
 # A new schedule gets a row here: every test that takes `make` then holds for it.
-SCHEDULES = [linear_schedule, cosine_schedule, log_snr_schedule]
 
 
 def number(value):

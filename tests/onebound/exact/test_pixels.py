@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from test_schedules import SCHEDULES
 
+from common import SCHEDULES
 from onebound.data.images import to_signed
 from onebound.diffusion.process import sample_xt
 from onebound.diffusion.schedules import log_snr_schedule
