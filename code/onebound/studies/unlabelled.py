@@ -36,11 +36,11 @@ CODES: dict[str, Any] = {
     "model": "codes",
     **{key: latent.RECIPE[key] for key in ("latent_size", "hidden_size", "blocks", "kl_weight")},
     "share": 0.4,
-    "width": 192,
+    "width": 256,
     "vae": {"batch_size": 128, "learning_rate": 3e-3},
     "batch_size": 256,
     "learning_rate": 2e-3,
-    "earlier": 0.1,
+    "earlier": 0.05,
     "strength": 2.0,
 }
 PIXELS: dict[str, Any] = {
