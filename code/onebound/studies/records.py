@@ -8,13 +8,14 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from onebound.evaluation.estimates import Estimate, estimate
 
 
+@runtime_checkable
 class Study(Protocol):
     """A module of this package."""
 

@@ -4,7 +4,7 @@ import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -14,6 +14,7 @@ EVERY = 30.0
 """Seconds between two states on disk."""
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """A model, an optimiser, a schedule: whatever gives its state and takes it back."""
 

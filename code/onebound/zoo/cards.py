@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from safetensors.torch import load as tensors_of
 
 FOLDER = Path(__file__).parent
 
 
+@runtime_checkable
 class Entry(Protocol):
     """A module of the zoo."""
 
