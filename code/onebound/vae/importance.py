@@ -76,7 +76,7 @@ def importance_weighted_bound(
     check_positive("k", k)
     check_positive("at_once", at_once)
     draws = min(k, at_once)
-    parts = []
+    parts: list[Tensor] = []
     for batch in images.split(max(1, at_once // draws)):
         with trusting() if parts else nullcontext():  # values are checked on the first batch
             sums = [
