@@ -8,6 +8,7 @@ from torch import Generator
 from onebound import data, latents
 from onebound.metrics import estimate, importance_weighted_bound, per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
+from onebound.studies import packed
 from onebound.training import train
 from onebound.vae import VAE
 
@@ -43,7 +44,9 @@ def run(
         Nats per binary test image: "rate" and "distortion" of all; of the first 200 the "elbo" and
         the importance-weighted bound of `draws` ("tight"); for 1,000 codes the information that
         tells the images apart ("among"), the upper bound on that about any image ("above") and the
-        "mismatch" of codes and prior. And the number of "active" units.
+        "mismatch" of codes and prior. The number of "active" units. As text for
+        `onebound.studies.unpacked`, the decoder's probabilities for the codes of the first six test
+        images ("rebuilt") and for six codes from the prior ("drawn").
     """
     vae = trained(beta, seed, epochs, limit)
     test = data.static_binarisation(data.mnist().test_images)[:limit]
@@ -52,6 +55,8 @@ def run(
     tight = importance_weighted_bound(vae, test[:200], draws, Generator().manual_seed(3))
     with torch.no_grad():
         mu, logvar = vae.encode(test)
+        z = torch.randn(6, 20, generator=Generator().manual_seed(7))
+        rebuilt, drawn = (packed(torch.sigmoid(vae.decode(code))) for code in (mu[:6], z))
     found = latents.information(mu, logvar, min(1000, len(test)), Generator().manual_seed(4))
     return {
         "rate": terms[:, 1].mean().item(),
@@ -62,4 +67,6 @@ def run(
         "above": found.above.mean().item(),
         "mismatch": estimate(found.rate - found.among).mean,
         "active": int((latents.activity(mu) > 0.01).sum()),
+        "rebuilt": rebuilt,
+        "drawn": drawn,
     }
