@@ -45,12 +45,12 @@ $(RENDERS): pyproject.toml constraints.txt
 	@touch $@
 
 data: $(READY) ## get MNIST and verify it
-	$(BIN)/python -m onebound.data
+	$(BIN)/python -m onebound.data.fetch
 
 # Get the data once, before anything needs them; a page that runs checks them again.
-_build/.data: $(READY) code/onebound/data.py
+_build/.data: $(READY) code/onebound/data/fetch.py
 	@mkdir -p _build
-	$(BIN)/python -m onebound.data
+	$(BIN)/python -m onebound.data.fetch
 	@touch $@
 
 book: _build/.book ## build the book into _build/html; execute what the shipped outputs lack
@@ -118,10 +118,10 @@ train: $(READY) ## train the models of the zoo again; a run that was stopped goe
 	$(BIN)/python -m onebound.zoo
 
 studies: $(READY) ## run what the records of the studies lack; NAMES="muon ..." for some (minutes to hours)
-	$(BIN)/python -m bookbuild.studies $(NAMES)
+	$(BIN)/python -m bookbuild.run.studies $(NAMES)
 
 bench: $(READY) ## measure what training and sampling cost here (40 minutes; nothing else may run)
-	$(BIN)/python -m bookbuild.bench
+	$(BIN)/python code/tools/bench.py
 
 style: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet code tests
@@ -132,6 +132,7 @@ quality: $(READY) ## check formatting, lint, types, docstrings and spelling; cha
 	$(BIN)/ruff format --check code tests
 	$(BIN)/ruff check code tests
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/typos
 
 clean: ## remove the built book; keep the environment and the data

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from onebound import data, latents
+from onebound.data.images import binarise, static_binarisation
+from onebound.data.mnist import load_mnist, split_validation
 from onebound.distributions import kl_normal_standard, sample_normal
-from onebound.metrics import per_example
+from onebound.evaluation.estimates import per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training import train
-from onebound.vae import VAE
+from onebound.training.loop import train
+from onebound.vae.codes import activity
+from onebound.vae.model import VAE
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -31,7 +33,7 @@ class Deep(nn.Module):
     """Four hidden layers of tanh; with `skip`, the later ones add to what they are given.
 
     PyTorch draws weights whose layer passes on a third of the variance that it is given, as long as
-    tanh is nearly linear. They are multiplied by `gain`: with 1.732, the root of three, all is passed on.
+    tanh is nearly linear. They are multiplied by `gain`: 1.732, the root of three, mends that.
     """
 
     def __init__(self, inputs: int, outputs: int, skip: bool, gain: float) -> None:
@@ -132,13 +134,13 @@ def training(
     else:
         vae = VAE(MLPEncoder(), MLPDecoder())
     yield vae.eval()
-    images = data.split_validation(data.mnist().train_images)[0][:limit]
+    images = split_validation(load_mnist().train_images)[0][:limit]
     half = epochs * (len(images) // 256) // 2
     objectives = {"free_bits": free_bits(1), "free_bits_each": free_bits(20)}
     charge = (objectives | {"warm_up": warm_up(half)}).get(objective, minus_elbo)
 
     def loss(batch: Tensor) -> Tensor:
-        x = data.binarise(batch)
+        x = binarise(batch)
         mu, logvar = vae.encode(x)
         z = sample_normal(mu, logvar)
         kl = kl_normal_standard(mu.reshape(-1, 1), logvar.reshape(-1, 1)).reshape(mu.shape)
@@ -163,13 +165,13 @@ def run(seed: int, limit: int | None = None, **arguments: Any) -> dict[str, Any]
         After each epoch the "rate" and the "elbo" of the test images, in nats, and at the end the
         number of "active" units. Before training, the spread of "mu" and of the "logits".
     """
-    test = data.static_binarisation(data.mnist().test_images)[:limit]
+    test = static_binarisation(load_mnist().test_images)[:limit]
     models = training(seed, limit=limit, **arguments)
     vae = next(models)
     mu, logits = passed_on(vae, test[:1000])
     found = [terms(vae, test).mean(0) for vae in models]
     with torch.no_grad():
-        active = int((latents.activity(vae.encode(test)[0]) > 0.01).sum())
+        active = int((activity(vae.encode(test)[0]) > 0.01).sum())
     return {
         "mu": mu,
         "logits": logits,

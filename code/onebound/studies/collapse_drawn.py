@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Generator
 
-from onebound.studies import packed
 from onebound.studies.collapse import training
+from onebound.studies.records import packed
 
 SETTINGS: dict[str, dict[str, Any]] = {"as it is": {}, "skip connections": {"skip": True}}
 SEEDS = (0, 2)
@@ -20,7 +20,7 @@ def run(seed: int, **arguments: Any) -> dict[str, Any]:
     -------
     dict
         "drawn": before training and after each epoch the probabilities that the decoder gives for
-        four codes from the prior, as text for `onebound.studies.unpacked`.
+        four codes from the prior, as text for `onebound.studies.records.unpacked`.
     """
     z = torch.randn(4, 20, generator=Generator().manual_seed(7))
     models = training(seed, **arguments)
