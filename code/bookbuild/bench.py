@@ -35,7 +35,7 @@ from onebound.evaluation import protocol
 from onebound.evaluation.estimates import Estimate, estimate, per_example
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.training.optimisers import adam, averaged, muon
 from onebound.zoo import digits, unet, unet_classes
 from onebound.zoo.__main__ import machine

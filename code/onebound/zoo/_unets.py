@@ -18,7 +18,7 @@ from onebound.distributions import noise_like
 from onebound.evaluation import protocol
 from onebound.evaluation.estimates import per_example
 from onebound.networks.unet import UNet
-from onebound.training.loop import train as run
+from onebound.training.run import train as run
 from onebound.training.optimisers import averaged, muon
 from onebound.zoo import digits
 from onebound.zoo.cards import load_model

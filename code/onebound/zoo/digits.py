@@ -15,7 +15,7 @@ from onebound.evaluation import frechet, protocol
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.evaluation.quality import NOISE, recognised
 from onebound.networks.classifier import ConvClassifier
-from onebound.training.loop import train as run
+from onebound.training.run import train as run
 
 RECIPE: dict[str, Any] = {"epochs": 12, "batch_size": 100, "learning_rate": 3e-3, "seed": 0}
 

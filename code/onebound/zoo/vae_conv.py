@@ -11,7 +11,7 @@ from onebound.data.images import binarise, static_binarisation
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.evaluation.estimates import estimate, per_example, two_level
 from onebound.networks.conv import ConvDecoder, ConvEncoder
-from onebound.training.loop import train as run
+from onebound.training.run import train as run
 from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE
 
