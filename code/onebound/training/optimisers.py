@@ -52,7 +52,9 @@ class Muon(Optimizer):
                 matrix.add_(orthogonal(ahead), alpha=-rate * tall)
 
 
-def orthogonal(matrix: Float[Tensor, "rows columns"], steps: int = 3) -> Float[Tensor, "rows columns"]:
+def orthogonal(
+    matrix: Float[Tensor, "rows columns"], steps: int = 3
+) -> Float[Tensor, "rows columns"]:
     """Bring all singular values of a matrix near 1 by Newton-Schulz steps (`[eq-newton-schulz]`).
 
     Each step maps a singular value s to a s + b s^3 + c s^5 with the numbers of Jordan et al.
@@ -84,8 +86,8 @@ def muon(model: nn.Module, learning_rate: float) -> list[Optimizer]:
     matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) >= 16]
     if not matrices:
         raise ValueError(
-            f"{type(model).__name__} has no matrix of at least 16 rows and columns, and Muon is for "
-            "matrices: train it with onebound.training.optimisers.adam"
+            f"{type(model).__name__} has no matrix of at least 16 rows and columns, and Muon is "
+            "for matrices: train it with onebound.training.optimisers.adam"
         )
     chosen = {id(matrix) for matrix in matrices}
     rest = [p for p in parameters if id(p) not in chosen]
