@@ -45,12 +45,12 @@ $(RENDERS): pyproject.toml constraints.txt
 	@touch $@
 
 data: $(READY) ## get MNIST and verify it
-	$(BIN)/python -m onebound.data
+	$(BIN)/python -m onebound.data.fetch
 
 # Get the data once, before anything needs them; a page that runs checks them again.
-_build/.data: $(READY) code/onebound/data.py
+_build/.data: $(READY) code/onebound/data/fetch.py
 	@mkdir -p _build
-	$(BIN)/python -m onebound.data
+	$(BIN)/python -m onebound.data.fetch
 	@touch $@
 
 book: _build/.book ## build the book into _build/html; execute what the shipped outputs lack
@@ -132,6 +132,7 @@ quality: $(READY) ## check formatting, lint, types, docstrings and spelling; cha
 	$(BIN)/ruff format --check code tests tools
 	$(BIN)/ruff check code tests tools
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/typos
 
 clean: ## remove the built book; keep the environment and the data

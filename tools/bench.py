@@ -25,24 +25,22 @@ from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
-from onebound import data, evaluation, zoo
-from onebound.diffusion import (
-    Denoiser,
-    denoiser,
-    denoising_loss,
-    stratified_t,
-    x_0_from_eps,
-    x_0_from_v,
-)
-from onebound.metrics import Estimate, estimate, per_example
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.denoisers import Denoiser, denoiser
+from onebound.diffusion.loss import denoising_loss, stratified_t
+from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v
+from onebound.diffusion.schedules import cosine_schedule
+from onebound.evaluation import protocol
+from onebound.evaluation.estimates import Estimate, estimate, per_example
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
-from onebound.optimisers import adam, averaged, muon
-from onebound.schedules import cosine_schedule
-from onebound.training import train
+from onebound.training.loop import train
+from onebound.training.optimisers import adam, averaged, muon
 from onebound.zoo import digits, unet, unet_classes
 from onebound.zoo.__main__ import machine
 from onebound.zoo._unets import Tell, draw, tell_nothing, tilted
+from onebound.zoo.cards import load_model
 
 SCHEDULE = cosine_schedule(1000)
 
@@ -102,13 +100,13 @@ def work(name: str, images: int, epochs: int, file: Path) -> None:
     torch.manual_seed(0)
     network = recipe.network()
     average = averaged(network)
-    pictures, labels, *_ = data.mnist()
-    shown, _ = data.split_validation(torch.arange(len(pictures)))
+    pictures, labels, *_ = load_mnist()
+    shown, _ = split_validation(torch.arange(len(pictures)))
     shown = shown.repeat(1 + images // len(shown))[: images // epochs]
 
     def loss(index: Tensor) -> Tensor:
         x_0, y = (part[index.cpu()].to(index.device) for part in (pictures, labels))
-        x_0 = data.to_signed(x_0)
+        x_0 = to_signed(x_0)
         denoise = recipe.denoiser(recipe.tell(network, y, None))
         t = stratified_t(len(x_0), SCHEDULE.T)
         return denoising_loss(SCHEDULE, denoise, x_0, torch.randn_like(x_0), t, recipe.weight)
@@ -163,11 +161,11 @@ def trained(name: str, images: int, epochs: int = 1) -> Trained:
 @torch.no_grad()
 def eps_error(denoise: Denoiser) -> Estimate:
     """Mean squared error of eps_hat, a pixel, on 2,000 validation images."""
-    _, held_out = data.split_validation(data.mnist().train_images)
+    _, held_out = split_validation(load_mnist().train_images)
     noise = Generator().manual_seed(0)
 
     def loss(batch: Tensor) -> Tensor:
-        x_0 = data.to_signed(batch)
+        x_0 = to_signed(batch)
         t = stratified_t(len(x_0), SCHEDULE.T, noise)
         eps = torch.randn(x_0.shape, generator=noise)
         return denoising_loss(SCHEDULE, denoise, x_0, eps, t, SCHEDULE.snr) / 784
@@ -201,7 +199,7 @@ def spread(values: list[float]) -> str:
     return f"{median:.4g} ({low:.4g} to {high:.4g})"
 
 
-def quality(minutes: int, real: evaluation.Reference) -> None:
+def quality(minutes: int, real: protocol.Reference) -> None:
     """Print how good samples are after some minutes of training, told a label and not."""
     name, strength = BUDGETS[minutes]
     run = trained(name, fitting(name, 60 * minutes))
@@ -217,7 +215,7 @@ def quality(minutes: int, real: evaluation.Reference) -> None:
             draw(SCHEDULE, denoise, len(part), 50, seed)
             for seed, (part, denoise) in enumerate(zip(y, parts, strict=True))
         ]
-        print(f"  {how:19} {evaluation.evaluate(torch.cat(samples), real)}", flush=True)
+        print(f"  {how:19} {protocol.evaluate(torch.cat(samples), real)}", flush=True)
 
 
 def fitting(name: str, seconds: float) -> int:
@@ -229,7 +227,7 @@ def fitting(name: str, seconds: float) -> int:
 
 def sampling() -> None:
     """Print how long 16 samples of the zoo's network take."""
-    network, _ = zoo.load(unet)
+    network, _ = load_model(unet)
     denoise = unet.denoiser_of(network)
     for steps in (50, SCHEDULE.T):
         seconds = []
@@ -253,8 +251,8 @@ def main() -> None:
     print(json.dumps(machine()))
     speeds(12_800)
     sampling()
-    classifier, _ = zoo.load(digits)
-    real = evaluation.reference(classifier)
+    classifier, _ = load_model(digits)
+    real = protocol.reference(classifier)
     for minutes in arguments.minutes:
         quality(minutes, real)
 

@@ -24,9 +24,9 @@ def check_images(x: Tensor, low: float, high: float) -> None:
     if x.ndim != 4 or tuple(x.shape[1:]) != IMAGE_SHAPE or len(x) == 0:
         raise ValueError(f"expected images of shape (B, 1, 28, 28) with B >= 1, got {_of(x)}")
     advice = (
-        "convert grey levels with onebound.data.to_signed"
+        "convert grey levels with onebound.data.images.to_signed"
         if low < 0
-        else "convert grey levels with onebound.data.to_unit or binarise them first"
+        else "convert grey levels with onebound.data.images.to_unit or binarise them first"
     )
     if not x.is_floating_point():
         raise ValueError(
@@ -53,7 +53,7 @@ def check_binary(x: Tensor) -> None:
     if len(between):
         raise ValueError(
             f"a Bernoulli likelihood is defined on pixels that are 0 or 1, got {between[0]:g}: "
-            "binarise grey levels with onebound.data.binarise"
+            "binarise grey levels with onebound.data.images.binarise"
         )
 
 
@@ -120,7 +120,7 @@ def check_times(t: Tensor, T: int, x: Tensor) -> None:
     if not x.is_floating_point():
         raise ValueError(
             f"expected floating-point data, got {x.dtype}: convert grey levels with "
-            "onebound.data.to_signed"
+            "onebound.data.images.to_signed"
         )
     if t.dtype != torch.int64:
         raise ValueError(f"expected steps t as torch.int64, got {t.dtype}")
@@ -175,7 +175,7 @@ def check_variance(variance: Tensor, T: int) -> None:
         t = int(bad[0]) + 1
         raise ValueError(
             f"variance must be positive, got {variance[t]:g} at t = {t}: "
-            "onebound.diffusion.reverse_variance has a decoder's in the place of beta_tilde_1"
+            "onebound.diffusion.bound.reverse_variance has a decoder's in the place of beta_tilde_1"
         )
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from onebound.checks import check_binary, check_images
+from onebound.checks import check_binary, check_images, check_positive
 
 
 def log_prob_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
@@ -450,3 +450,28 @@ def _check_same_shape(x: Tensor, logits: Tensor) -> None:
         raise ValueError(
             f"images {tuple(x.shape)} and logits {tuple(logits.shape)} differ in shape"
         )
+
+
+def bits_per_dim(nats: Tensor, dims: int = 784) -> Tensor:
+    """Bits that a code for the model spends on each dimension (`[eq-bits-per-dim]`).
+
+    Parameters
+    ----------
+    nats
+        Log-probability of discrete data, or a lower bound on it, shape (B,). A log-density is not
+        one: `onebound.likelihoods.density_to_levels` comes first.
+    dims
+        Dimensions of an example.
+
+    Returns
+    -------
+    Tensor
+        Shape (B,), positive, lower is better.
+
+    Raises
+    ------
+    ValueError
+        If `dims` is below 1.
+    """
+    check_positive("dims", dims)
+    return -nats / (dims * math.log(2))

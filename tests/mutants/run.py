@@ -111,7 +111,7 @@ def survives(module: str, source: str, tests: list[str], times: dict[str, float]
             os.dup2(null, 1)
             os.dup2(null, 2)
         path = ROOT / f"code/onebound/{module}.py"
-        sys.meta_path.insert(0, Loader(f"onebound.{module}", path, source))
+        sys.meta_path.insert(0, Loader(f"onebound.{module.replace('/', '.')}", path, source))
         options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
         options += ["-p", "no:unraisableexception"]  # it collects garbage, for a tenth of a second
         plugin = QuickFirst(dict(times))

@@ -11,34 +11,30 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_schedules import SCHEDULES
 
-from onebound import data, likelihoods, onestep, samplers
-from onebound.diffusion import (
+from common import SCHEDULES
+from onebound import likelihoods
+from onebound.data.images import to_signed, to_unit
+from onebound.diffusion import onestep, samplers
+from onebound.diffusion.bound import (
     bound,
     bound_estimate,
-    clipped,
-    denoising_loss,
-    eps_from_x_0,
-    even_steps,
     kl_coefficients,
     kl_prior,
     kl_step,
-    q_xs_xt_x0,
-    q_xt_x0,
-    respaced,
     reverse_variance,
-    sample_xt,
-    stratified_t,
-    v_from_x_0,
-    x_0_from_eps,
-    x_0_from_v,
 )
+from onebound.diffusion.denoisers import clipped, even_steps, respaced
+from onebound.diffusion.loss import denoising_loss, stratified_t
+from onebound.diffusion.parameterisation import eps_from_x_0, v_from_x_0, x_0_from_eps, x_0_from_v
+from onebound.diffusion.process import q_xs_xt_x0, q_xt_x0, sample_xt
+from onebound.diffusion.schedules import cosine_schedule, log_snr_schedule
 from onebound.distributions import kl_normal, kl_normal_standard, log_prob_normal
-from onebound.importance import log_mean_exp
-from onebound.metrics import bits_per_dim, estimate, per_example, two_level
-from onebound.schedules import cosine_schedule, log_snr_schedule
-from onebound.vae import VAE
+from onebound.evaluation.estimates import estimate, per_example, two_level
+from onebound.exact.finite import optimal_denoiser, posterior_weights
+from onebound.likelihoods import bits_per_dim
+from onebound.vae.importance import log_mean_exp
+from onebound.vae.model import VAE
 
 settings.register_profile(
     "book", derandomize=True, deadline=None, database=None, max_examples=60, print_blob=False
@@ -132,8 +128,8 @@ def test_image_noise_and_velocity_are_names_for_one_thing(schedule, dtype, seed,
 @given(st.integers(0, 255), SEEDS)
 def test_levels_come_back_from_every_scale(level, seed):
     images = torch.full((1, 1, 28, 28), level, dtype=torch.uint8)
-    assert (data.to_unit(images) * 255).round().eq(level).all()
-    assert ((data.to_signed(images) + 1) * 127.5).round().eq(level).all()
+    assert (to_unit(images) * 255).round().eq(level).all()
+    assert ((to_signed(images) + 1) * 127.5).round().eq(level).all()
     y = likelihoods.dequantise(images, torch.Generator().manual_seed(seed))
     assert (256 * y - level).abs().le(1).all()
 
@@ -388,7 +384,7 @@ def test_the_coefficients_of_the_bound(schedule):
 def test_every_term_of_the_bound_is_finite(schedule, dtype, seed):
     g = torch.Generator().manual_seed(seed)
     levels = torch.randint(0, 256, (3, 1, 28, 28), generator=g)
-    x_0 = data.to_signed(levels.to(torch.uint8)).to(dtype)
+    x_0 = to_signed(levels.to(torch.uint8)).to(dtype)
     variance = reverse_variance(schedule)
     terms = bound_estimate(schedule, halved, x_0, variance, generator=g)
     assert finite(*terms, terms.elbo)
@@ -430,7 +426,7 @@ def test_one_step_is_diffusion_with_one_step(alpha, logvar, dtype, seed):
     if dtype == torch.float32:
         alpha = min(alpha, 1 - 1e-6)  # nearer to 1 there is no number of this type
     levels = torch.arange(784).remainder(256).to(torch.uint8).reshape(1, 1, 28, 28)
-    x_0 = data.to_signed(levels).to(dtype)
+    x_0 = to_signed(levels).to(dtype)
     logvar = torch.tensor(logvar, dtype=dtype)
     g = torch.Generator()
     one = onestep.bound(halved, x_0, alpha, logvar, generator=g.manual_seed(seed))
@@ -454,7 +450,7 @@ def test_one_step_and_four_thousand(make, T, dtype):
     """What Hypothesis may try, tried for certain: every term, and samplers on 25 of the steps."""
     schedule, g = make(T), torch.Generator().manual_seed(0)
     levels = torch.randint(0, 256, (2, 1, 28, 28), generator=g).to(torch.uint8)
-    x_0 = data.to_signed(levels).to(dtype)
+    x_0 = to_signed(levels).to(dtype)
     terms = bound_estimate(schedule, halved, x_0, reverse_variance(schedule), generator=g)
     assert finite(*terms)
     assert (terms.kl_steps >= 0).all()
@@ -529,11 +525,11 @@ def test_stratified_steps_are_spread_evenly(n, T, seed):
 def test_the_best_guess_is_a_mean_of_the_data(schedule, dtype, chunk, seed):
     images, x_t = noise(seed, 7, 2, 3, dtype=dtype), 5 * noise(seed + 1, 5, 2, 3, dtype=dtype)
     t = some_steps(schedule)
-    weights = onestep.posterior_weights(schedule, images, x_t, t, chunk)
+    weights = posterior_weights(schedule, images, x_t, t, chunk)
     assert finite(weights)
     torch.testing.assert_close(weights.sum(1), torch.ones(5, dtype=torch.float64))
-    torch.testing.assert_close(weights, onestep.posterior_weights(schedule, images, x_t, t))
-    guess = onestep.optimal_denoiser(schedule, images, chunk)(x_t, t)
+    torch.testing.assert_close(weights, posterior_weights(schedule, images, x_t, t))
+    guess = optimal_denoiser(schedule, images, chunk)(x_t, t)
     assert guess.dtype == dtype
     slack = tolerance(dtype)
     assert (guess >= images.amin(0) - slack).all()

@@ -61,7 +61,7 @@ def _measured():
     if "torch" not in sys.modules:
         return {}
     import torch
-    half = sys.modules.get("onebound.precision")
+    half = sys.modules.get("onebound.training.precision")
     torch.set_num_threads(1)
     images = torch.ones(32, 32, 28, 28, dtype=torch.float32)
     images = images.contiguous(memory_format=torch.channels_last)

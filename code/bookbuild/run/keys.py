@@ -180,7 +180,7 @@ def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
 
     Each dotted name in a cell counts, not only those after ``import``: that covers
     ``import onebound`` followed by ``onebound.vae.elbo(...)``, ``import_module("onebound.vae")``
-    and ``!python -m onebound.data``. `closure` passes over those that are no module.
+    and ``!python -m onebound.data.fetch``. `closure` passes over those that are no module.
     """
     for source in sources:
         yield from _names_in_cell(source)

@@ -9,7 +9,6 @@ A record is written anew after each run, so a study that is stopped goes on with
 import argparse
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import time
@@ -26,17 +25,11 @@ from typing import Any
 from bookbuild.run.execution import KEPT, THREADS
 from bookbuild.run.keys import closure, data_files, versions
 from bookbuild.run.machine import machine
-from onebound import studies
 from onebound.files import write_whole
-from onebound.studies import Run, Study
+from onebound.studies.records import Run, Study, names, record_file
 
 CODE = Path(__file__).parents[2]
 Task = tuple[str, str, int]  # study, setting, seed
-
-
-def names() -> list[str]:
-    """Return the names of all studies."""
-    return sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
 
 
 def study_of(name: str) -> Study:
@@ -47,14 +40,14 @@ def study_of(name: str) -> Study:
 def code_key(study: Study) -> str:
     """Return a hash of the study's source, of all that it imports, and of their weights."""
     modules = closure(CODE, [study.__name__])
-    files = {*modules.values(), *data_files(modules)} - {studies.record_file(study)}
+    files = {*modules.values(), *data_files(modules)} - {record_file(study)}
     hashes = [sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
     return sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def recorded(study: Study) -> dict[tuple[str, int], Run]:
     """Return the runs of a record that are of the study as it stands."""
-    file = studies.record_file(study)
+    file = record_file(study)
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     runs = [Run(**json.loads(line)) for line in lines]
     return {
@@ -101,7 +94,7 @@ def keep(study: Study, run: Run) -> None:
     runs = recorded(study) | {(run.setting, run.seed): run}
     order = [(setting, seed) for setting in study.SETTINGS for seed in study.SEEDS]
     lines = [json.dumps(_rounded(asdict(runs[key]))) for key in order if key in runs]
-    write_whole(studies.record_file(study), "".join(f"{line}\n" for line in lines).encode())
+    write_whole(record_file(study), "".join(f"{line}\n" for line in lines).encode())
 
 
 def _rounded(value: Any) -> Any:

@@ -5,10 +5,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, terms, zoo
-from onebound.diffusion import Bound, reverse_variance
-from onebound.metrics import estimate
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion import terms
+from onebound.diffusion.bound import Bound, reverse_variance
+from onebound.evaluation.estimates import estimate
 from onebound.zoo import unet, unet_bound, unet_small
+from onebound.zoo.cards import load_model
 
 ENTRIES: dict[str, Any] = {"unet_bound": unet_bound, "unet": unet, "unet_small": unet_small}
 
@@ -29,17 +31,17 @@ def run(
 ) -> dict[str, Any]:
     """Tune on validation images, then measure the test images, bits per dimension.
 
-    "error" and "decoder_variance" are what `onebound.terms.tuned` takes. "first" are the totals of
+    "error" and "decoder_variance" are what `tuned` takes. "first" are the totals of
     the images that pass the network first, one by one. "crossed" is what the steps of each interval
     between `EDGES` cost, a step counting where its middle lies. "saved" is what the choice of the
     variances is worth on 1,000 images with the same noise, and "spread" the standard errors of
     their mean with the chances chosen and with equal ones.
     """
     entry = ENTRIES[network]
-    model, _ = zoo.load(entry)
+    model, _ = load_model(entry)
     schedule, denoise = entry.SCHEDULE, entry.denoiser_of(model)
-    mnist = data.mnist()
-    _, held_out = data.split_validation(mnist.train_images)
+    mnist = load_mnist()
+    _, held_out = split_validation(mnist.train_images)
     noise = Generator().manual_seed(seed - 1)
     error = terms.squared_errors(schedule, denoise, held_out[:validation], noise)
     decoder = terms.decoder_variance(schedule, denoise, held_out[:1000], noise)

@@ -5,12 +5,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, zoo
-from onebound.diffusion import bound_estimate, reverse_variance
-from onebound.metrics import bits_per_dim
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist
+from onebound.diffusion.bound import bound_estimate, reverse_variance
+from onebound.diffusion.schedules import log_snr_schedule
+from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
-from onebound.schedules import log_snr_schedule
 from onebound.zoo import unet_bound
+from onebound.zoo.cards import load_model
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "even log-SNR": {"steps": [250, 500, 1000, 2000, 4000], "shares": 5}
@@ -31,8 +33,8 @@ def run(seed: int, steps: list[int], shares: int) -> dict[str, list[list[float]]
         "bits": for each share of the test images, the bits per dimension with each number of steps.
         Each seed has shares of its own.
     """
-    network, _ = zoo.load(unet_bound)
-    images = data.mnist().test_images.split(AT_ONCE)
+    network, _ = load_model(unet_bound)
+    images = load_mnist().test_images.split(AT_ONCE)
     mine = range(seed * shares, (seed + 1) * shares)
     return {"bits": [[bits(network, images[i], i, T) for T in steps] for i in mine]}
 
@@ -43,6 +45,6 @@ def bits(network: UNet, levels: Tensor, seed: int, T: int) -> float:
     denoise, noise = unet_bound.with_steps(network, schedule), Generator().manual_seed(seed)
     with torch.no_grad():
         found = bound_estimate(
-            schedule, denoise, data.to_signed(levels), reverse_variance(schedule), generator=noise
+            schedule, denoise, to_signed(levels), reverse_variance(schedule), generator=noise
         )
     return bits_per_dim(found.elbo).mean().item()

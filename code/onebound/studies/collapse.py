@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from onebound import data, latents
-from onebound.metrics import per_example
+from onebound.data.images import binarise, static_binarisation
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.evaluation.estimates import per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training import train
-from onebound.vae import VAE
+from onebound.training.loop import train
+from onebound.vae.codes import activity
+from onebound.vae.model import VAE
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -116,20 +118,20 @@ def run(
     """
     torch.manual_seed(seed)
     vae = VAE(DeepEncoder(skip), DeepDecoder(skip)) if deep else VAE(MLPEncoder(), MLPDecoder())
-    images, _ = data.split_validation(data.mnist().train_images)
-    images, test = images[:limit], data.static_binarisation(data.mnist().test_images)[:limit]
+    images, _ = split_validation(load_mnist().train_images)
+    images, test = images[:limit], static_binarisation(load_mnist().test_images)[:limit]
     mu, logits = passed_on(vae, test[:1000])
     half = epochs * (len(images) // 256) // 2
     charge: Objective = {"free_bits": free_bits, "warm_up": warm_up(half)}.get(
         objective, minus_elbo
     )
     rates, elbos = [], []
-    loss = lambda x: charge(*vae.bound(data.binarise(x)))  # noqa: E731
+    loss = lambda x: charge(*vae.bound(binarise(x)))  # noqa: E731
     for _ in train(vae, loss, images, epochs=epochs, learning_rate=2e-3, seed=seed):
         noise = Generator().manual_seed(1)
         terms = per_example(lambda x: torch.stack(vae.bound(x, noise), 1), test)  # noqa: B023
         rates.append(terms[:, 1].mean().item())
         elbos.append((terms[:, 0] - terms[:, 1]).mean().item())
     with torch.no_grad():
-        active = int((latents.activity(vae.encode(test)[0]) > 0.01).sum())
+        active = int((activity(vae.encode(test)[0]) > 0.01).sum())
     return {"mu": mu, "logits": logits, "rate": rates, "elbo": elbos, "active": active}

@@ -6,12 +6,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onebound import data, likelihoods, metrics, quality, zoo
+from onebound import likelihoods
+from onebound.data.images import to_unit
+from onebound.data.mnist import load_mnist, split_validation
 from onebound.distributions import kl_normal_standard, log_prob_normal, sample_normal
+from onebound.evaluation import quality
+from onebound.evaluation.estimates import per_example
+from onebound.likelihoods import bits_per_dim
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training import train
-from onebound.vae import VAE
+from onebound.training.loop import train
+from onebound.vae.model import VAE
 from onebound.zoo import digits
+from onebound.zoo.cards import load_model
 
 SEEDS = (0, 1, 2)
 SMOKE = {"epochs": 1, "limit": 300}
@@ -21,7 +27,7 @@ class CrossEntropy(nn.Module):
     """What is usually taught first; of grey levels the log of no probability."""
 
     density = False
-    prepare = staticmethod(data.to_unit)  # from levels, uint8, to what the model is shown
+    prepare = staticmethod(to_unit)  # from levels, uint8, to what the model is shown
     mean = staticmethod(torch.sigmoid)  # from what the decoder puts out to the mean of p(x|z)
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
@@ -63,7 +69,7 @@ class Gaussian(nn.Module):
 class SquaredError(Gaussian):
     """Minus the summed squared error of grey levels: sigma^2 = 1/2, less a constant."""
 
-    prepare = staticmethod(data.to_unit)  # type: ignore[assignment]
+    prepare = staticmethod(to_unit)  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(math.sqrt(0.5))
@@ -90,7 +96,7 @@ class DiscretisedLogistic(nn.Module):
     """A logistic integrated over the bins, whose scale is a parameter."""
 
     density = False
-    prepare = staticmethod(data.to_unit)
+    prepare = staticmethod(to_unit)
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +128,7 @@ class Categorical(nn.Module):
     """256 logits a pixel."""
 
     density = False
-    prepare = staticmethod(data.to_unit)
+    prepare = staticmethod(to_unit)
     mean = staticmethod(likelihoods.mean_level)
     draw = staticmethod(likelihoods.sample_level)
 
@@ -179,7 +185,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def fit(likelihood: str, epochs: int, seed: int = 0, limit: int | None = None) -> VAE:
     """Train the VAE of chapter 3 under a likelihood, which is its `log_prob`."""
     torch.manual_seed(seed)
-    images, _ = data.split_validation(data.mnist().train_images)
+    images, _ = split_validation(load_mnist().train_images)
     levels = likelihood == "categorical"
     log_prob = LIKELIHOODS[likelihood]()
     model = VAE(MLPEncoder(20), LevelDecoder() if levels else MLPDecoder(20), log_prob)
@@ -209,7 +215,7 @@ def terms(model: VAE, images: Tensor) -> Terms:
     likelihood: Any = model.log_prob
     torch.manual_seed(1)
     both = lambda part: torch.stack(model.bound(likelihood.prepare(part)), 1)  # noqa: E731
-    return Terms(*metrics.per_example(both, images, 50).unbind(1))
+    return Terms(*per_example(both, images, 50).unbind(1))
 
 
 def bits(model: VAE, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,7 +231,7 @@ def bits(model: VAE, images: Tensor) -> tuple[Tensor, Tensor]:
     likelihood: Any = model.log_prob
     if likelihood.density:
         elbo = likelihoods.density_to_levels(elbo)
-    return metrics.bits_per_dim(elbo), kl
+    return bits_per_dim(elbo), kl
 
 
 @torch.no_grad()
@@ -260,14 +266,14 @@ def run(seed: int, likelihood: str, epochs: int, limit: int | None = None) -> di
         there the number is what the formula gives.)
     """
     model = fit(likelihood, epochs, seed, limit)
-    test = data.mnist().test_images[:limit]
+    test = load_mnist().test_images[:limit]
     every = test[:: 5 if likelihood == "categorical" else 1]
     subset = test[:1200]
     shown = means_and_draws(model, codes(model, subset))[0]
-    relative = quality.sharpness(shown) / quality.sharpness(data.to_unit(subset))
+    relative = quality.sharpness(shown) / quality.sharpness(to_unit(subset))
     torch.manual_seed(6)
     means, draws = means_and_draws(model, torch.randn(500 if limit is None else 20, 20))
-    classifier, _ = zoo.load(digits)
+    classifier, _ = load_model(digits)
     spent, kl = bits(model, every)
     known = {
         name: quality.recognised(classifier, x).float().mean().item()

@@ -16,12 +16,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from onebound import data
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist
 from onebound.networks.shufflenet import ShuffleUNet, Unit
 from onebound.networks.unet import Conv, UNet
-from onebound.optimisers import adam
-from onebound.precision import computes_in_bfloat16, mixed_precision
 from onebound.studies.training_runs import v_loss
+from onebound.training.optimisers import adam
+from onebound.training.precision import computes_in_bfloat16, mixed_precision
 from onebound.zoo._unets import COSINE
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -79,7 +80,7 @@ def measure(seed: int, steps: int, batch_size: int) -> dict[str, Any]:
     """Return the size of each network, and the time of its steps, taken in turns."""
     torch.manual_seed(seed)
     cpu = torch.device("cpu")
-    x_0 = data.to_signed(data.mnist().train_images[:batch_size])
+    x_0 = to_signed(load_mnist().train_images[:batch_size])
     networks = {name: build() for name, (build, _) in VARIANTS.items()}
     parts = {name: adam(network, 1e-3)[0] for name, network in networks.items()}
     seconds: dict[str, list[float]] = {name: [] for name in networks}

@@ -9,14 +9,18 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, earlier, quality, zoo
-from onebound.diffusion import Denoiser
+from onebound import baselines
+from onebound.data.images import to_signed, to_unit
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.denoisers import Denoiser
 from onebound.distributions import kl_normal_standard
-from onebound.likelihoods import log_prob_discretised_normal
-from onebound.metrics import bits_per_dim, per_example
+from onebound.evaluation import quality
+from onebound.evaluation.estimates import per_example
+from onebound.likelihoods import bits_per_dim, log_prob_discretised_normal
 from onebound.studies.onestep_targets import apply, corrupt, fit
-from onebound.vae import VAE
+from onebound.vae.model import VAE
 from onebound.zoo import digits
+from onebound.zoo.cards import load_model
 
 ALPHAS = (0.02, 0.1, 0.5, 0.9)
 SETTINGS = {
@@ -34,7 +38,7 @@ def moments(levels: Tensor) -> tuple[Tensor, Tensor]:
     mean = 2 * total.double() / len(levels) / 255 - 1
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
     for part in levels.split(5000):
-        apart = data.to_signed(part).flatten(1) - mean.float()
+        apart = to_signed(part).flatten(1) - mean.float()
         covariance += (apart.T @ apart) / len(levels)
     return mean, covariance
 
@@ -50,7 +54,7 @@ def sources(
     return {
         "N(0, I)": eps,
         "fitted pixels": middle + deviation * eps,
-        "corrupted images": corrupt(data.to_signed(levels[chosen]), alpha, generator),
+        "corrupted images": corrupt(to_signed(levels[chosen]), alpha, generator),
     }
 
 
@@ -58,12 +62,12 @@ class Judge:
     """Says which images a classifier is sure of, and which of them pass two more tests as well."""
 
     def __init__(self, levels: Tensor, test_images: Tensor) -> None:
-        self.classifier, _ = zoo.load(digits)
-        sharp = per_example(lambda part: quality.sharpness(data.to_unit(part)), test_images)
+        self.classifier, _ = load_model(digits)
+        sharp = per_example(lambda part: quality.sharpness(to_unit(part)), test_images)
         ends = torch.tensor([0.01, 0.99], dtype=torch.float64)
         self.softest, self.grainiest = sharp.quantile(ends)
-        self.known = data.to_signed(levels[:10_000]).flatten(1)
-        self.farthest = self.nearest(data.to_signed(test_images[:1000])).quantile(0.99)
+        self.known = to_signed(levels[:10_000]).flatten(1)
+        self.farthest = self.nearest(to_signed(test_images[:1000])).quantile(0.99)
 
     def nearest(self, x: Tensor) -> Tensor:
         """Distance of each image to the nearest of 10,000 training images."""
@@ -81,8 +85,8 @@ class Judge:
 def returned(denoise: Denoiser, alpha: float, levels: Tensor, generator: Generator) -> Tensor:
     """Say for 200 corrupted training images if the answer's nearest is the one that went in."""
     chosen = torch.randint(len(levels), (200,), generator=generator)
-    answer = apply(denoise, corrupt(data.to_signed(levels[chosen]), alpha, generator)).flatten(1)
-    parts = [torch.cdist(answer, data.to_signed(p).flatten(1)) for p in levels.split(10_000)]
+    answer = apply(denoise, corrupt(to_signed(levels[chosen]), alpha, generator)).flatten(1)
+    parts = [torch.cdist(answer, to_signed(p).flatten(1)) for p in levels.split(10_000)]
     return (torch.cat(parts, 1).argmin(1) == chosen).float()
 
 
@@ -94,11 +98,11 @@ def divergence(x_0: Tensor, alpha: float) -> float:
 
 def error_run(seed: int, alpha: float, images: int) -> dict[str, Any]:
     """Train on the squared error; the terms of the bound in bits/dim, and what samples are."""
-    mnist, noise = data.mnist(), Generator().manual_seed(3 + seed)
-    levels, _ = data.split_validation(mnist.train_images)
-    test = data.to_signed(mnist.test_images)
+    mnist, noise = load_mnist(), Generator().manual_seed(3 + seed)
+    levels, _ = split_validation(mnist.train_images)
+    test = to_signed(mnist.test_images)
     denoise = fit(seed, alpha, "v", levels[:images])
-    some = data.to_signed(levels[:5000])
+    some = to_signed(levels[:5000])
     squares = (apply(denoise, corrupt(some, alpha, noise)) - some) ** 2
     variances = {
         "one sigma": squares.mean(),
@@ -122,12 +126,12 @@ def error_run(seed: int, alpha: float, images: int) -> dict[str, Any]:
 
 def vae_run(seed: int, images: int) -> dict[str, Any]:
     """Train chapter 4's VAE; both terms of its bound."""
-    mnist, noise = data.mnist(), Generator().manual_seed(3 + seed)
-    levels, _ = data.split_validation(mnist.train_images)
-    vae = earlier.logistic_vae(levels[:images], seed).model
+    mnist, noise = load_mnist(), Generator().manual_seed(3 + seed)
+    levels, _ = split_validation(mnist.train_images)
+    vae = baselines.logistic_vae(levels[:images], seed).model
     assert isinstance(vae, VAE)
     with torch.no_grad():
-        parts = [vae.bound(data.to_unit(x), noise) for x in mnist.test_images.split(1000)]
+        parts = [vae.bound(to_unit(x), noise) for x in mnist.test_images.split(1000)]
     return {
         "reconstruction": bits_per_dim(torch.cat([p.log_likelihood for p in parts])).mean().item(),
         "divergence": bits_per_dim(-torch.cat([p.kl for p in parts])).mean().item(),
@@ -136,17 +140,17 @@ def vae_run(seed: int, images: int) -> dict[str, Any]:
 
 def bound_run(seed: int, alpha: float, images: int) -> dict[str, Any]:
     """Train on the bound; its mean on validation and on test images."""
-    mnist, noise = data.mnist(), Generator().manual_seed(3 + seed)
-    levels, held_out = data.split_validation(mnist.train_images)
-    network = earlier.one_step_decoder(levels[:images], alpha, seed).model
+    mnist, noise = load_mnist(), Generator().manual_seed(3 + seed)
+    levels, held_out = split_validation(mnist.train_images)
+    network = baselines.one_step_decoder(levels[:images], alpha, seed).model
 
     def elbo(part: Tensor) -> Tensor:
-        return earlier.one_step_bound(network, data.to_signed(part), noise, alpha)
+        return baselines.one_step_bound(network, to_signed(part), noise, alpha)
 
     return {
         "validation": bits_per_dim(per_example(elbo, held_out)).mean().item(),
         "test": bits_per_dim(per_example(elbo, mnist.test_images)).mean().item(),
-        "divergence": divergence(data.to_signed(mnist.test_images), alpha),
+        "divergence": divergence(to_signed(mnist.test_images), alpha),
     }
 
 

@@ -5,21 +5,17 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data
-from onebound.diffusion import (
-    Denoiser,
-    denoiser,
-    denoising_loss,
-    sample_xt,
-    x_0_from_eps,
-    x_0_from_v,
-    x_0_from_x_0,
-)
+from onebound.baselines import SmallDenoiser
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.denoisers import Denoiser, denoiser
+from onebound.diffusion.loss import denoising_loss
+from onebound.diffusion.onestep import one_step
+from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
+from onebound.diffusion.process import sample_xt
 from onebound.distributions import noise_like
-from onebound.earlier import SmallDenoiser
-from onebound.metrics import per_example
-from onebound.onestep import one_step
-from onebound.training import train
+from onebound.evaluation.estimates import per_example
+from onebound.training.loop import train
 
 TARGETS = {
     "x_0": (x_0_from_x_0, lambda schedule: torch.ones_like(schedule.snr)),
@@ -52,7 +48,7 @@ def fit(seed: int, alpha: float, target: str, levels: Tensor) -> Denoiser:
     denoise = denoiser(schedule, network, x_0_from)
 
     def loss(batch: Tensor) -> Tensor:
-        x_0, t = data.to_signed(batch), torch.ones(len(batch), dtype=torch.int64)
+        x_0, t = to_signed(batch), torch.ones(len(batch), dtype=torch.int64)
         eps = torch.randn_like(x_0)
         return denoising_loss(schedule, denoise, x_0, eps, t, weight(schedule))
 
@@ -73,7 +69,7 @@ def pixel_error(denoise: Denoiser, alpha: float, x_0: Tensor, seed: int = 1) -> 
 
 def run(seed: int, alpha: float, target: str, images: int = 6000) -> dict[str, Any]:
     """Train on few images; give the error of a pixel on 2,000 validation images."""
-    levels, held_out = data.split_validation(data.mnist().train_images)
+    levels, held_out = split_validation(load_mnist().train_images)
     denoise = fit(seed, alpha, target, levels[:images])
-    error = pixel_error(denoise, alpha, data.to_signed(held_out[:2000]))
+    error = pixel_error(denoise, alpha, to_signed(held_out[:2000]))
     return {"error": error.mean().item()}

@@ -6,13 +6,16 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, evaluation, frechet, zoo
-from onebound.diffusion import clipped, even_steps, respaced
-from onebound.metrics import per_example
-from onebound.quality import recognised
-from onebound.samplers import ancestral, ddim, last
-from onebound.schedules import Schedule
+from onebound.data.images import to_unit
+from onebound.data.mnist import load_mnist
+from onebound.diffusion.denoisers import clipped, even_steps, respaced
+from onebound.diffusion.samplers import ancestral, ddim, last
+from onebound.diffusion.schedules import Schedule
+from onebound.evaluation import frechet, protocol
+from onebound.evaluation.estimates import per_example
+from onebound.evaluation.quality import recognised
 from onebound.zoo import digits, unet
+from onebound.zoo.cards import load_model
 
 N, FIRST = 1000, 250
 """Samples of a run, and those of them that a page draws once more."""
@@ -58,13 +61,13 @@ def judged(samples: Tensor, seed: int) -> dict[str, Any]:
     features over that of test images; "outside" the share of pixels that are not in [-1, 1]; the
     names with "first" are about the first 250 samples.
     """
-    classifier, _ = zoo.load(digits)
-    images, labels, test, _ = data.mnist()
+    classifier, _ = load_model(digits)
+    images, labels, test, _ = load_mnist()
     chosen = torch.randperm(len(images), generator=Generator().manual_seed(seed))[: len(samples)]
-    levels = evaluation.to_levels(samples)
-    known = per_example(lambda x: recognised(classifier, data.to_unit(x)), levels).double()
+    levels = protocol.to_levels(samples)
+    known = per_example(lambda x: recognised(classifier, to_unit(x)), levels).double()
     features, real, target = (
-        per_example(lambda x: classifier.features(data.to_unit(x)), part)
+        per_example(lambda x: classifier.features(to_unit(x)), part)
         for part in (levels, images[chosen], test)
     )
     wanted, found = frechet.fit(target), frechet.fit(features)
@@ -72,8 +75,7 @@ def judged(samples: Tensor, seed: int) -> dict[str, Any]:
     return {
         "recognised": known.mean().item(),
         "classes": [
-            ratio.mean
-            for ratio in evaluation.class_balance(classifier, data.to_unit(levels), shares)
+            ratio.mean for ratio in protocol.class_balance(classifier, to_unit(levels), shares)
         ],
         "frechet": frechet.distance(found, wanted),
         "floor": frechet.distance(frechet.fit(real), wanted),
@@ -98,7 +100,7 @@ def run(
 
     Options: the variances beta, clipped guesses, noise at the end, steps even in log-SNR.
     """
-    network, _ = zoo.load(unet)
+    network, _ = load_model(unet)
     denoise = unet.denoiser_of(network)
     if clip:
         denoise = clipped(denoise)

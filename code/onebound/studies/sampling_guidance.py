@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
-from onebound import zoo
-from onebound.diffusion import Denoiser, even_steps, guided, respaced
-from onebound.samplers import ddim, last
+from onebound.diffusion.denoisers import Denoiser, even_steps, guided, respaced
+from onebound.diffusion.samplers import ddim, last
 from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet, unet_small
+from onebound.zoo.cards import load_model
 
 SEEDS = (0, 1, 2)
 SMOKE = {"n": 260, "steps": 2}
@@ -39,7 +39,7 @@ def run(
     n: int = N,
 ) -> dict[str, Any]:
     """Draw from `unet`, guided by `unet_small` where low < t <= high; 0 is `unet_small` alone."""
-    (network, _), (small, _) = zoo.load(unet), zoo.load(unet_small)
+    (network, _), (small, _) = load_model(unet), load_model(unet_small)
     good, worse = unet.denoiser_of(network), unet_small.denoiser_of(small)
     both = guided(good, worse, strength) if strength else worse
     denoise = between(low, high, both, good)

@@ -5,12 +5,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, evaluation, zoo
-from onebound.diffusion import even_steps, respaced
-from onebound.metrics import per_example
-from onebound.samplers import ddim, last
+from onebound.data.images import to_unit
+from onebound.data.mnist import load_mnist
+from onebound.diffusion.denoisers import even_steps, respaced
+from onebound.diffusion.samplers import ddim, last
+from onebound.evaluation import protocol
+from onebound.evaluation.estimates import per_example
 from onebound.studies.sampling import AT_ONCE, N, judged, starts
 from onebound.zoo import digits, unet_classes
+from onebound.zoo.cards import load_model
 
 SEEDS = (0, 1, 2)
 SMOKE = {"n": 260, "steps": 2}
@@ -25,7 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def labels_of(n: int, seed: int) -> Tensor:
     """Return the labels of n training images, others for each seed."""
-    labels = data.mnist().train_labels
+    labels = load_mnist().train_labels
     return labels[torch.randint(len(labels), (n,), generator=Generator().manual_seed(seed))]
 
 
@@ -42,8 +45,8 @@ def run(seed: int, strength: float, steps: int = 20, n: int = N) -> dict[str, An
     "asked" is the share that the classifier takes for the digit that was asked for; "within" and
     "between" are parts of the features' variance, over those of test images.
     """
-    network, _ = zoo.load(unet_classes)
-    classifier, _ = zoo.load(digits)
+    network, _ = load_model(unet_classes)
+    classifier, _ = load_model(digits)
     y, parts = labels_of(n, seed), []
     for (x_T, noise), part in zip(starts(n, seed), y.split(AT_ONCE), strict=True):
         denoise = {
@@ -54,10 +57,10 @@ def run(seed: int, strength: float, steps: int = 20, n: int = N) -> dict[str, An
         coarse, guess = respaced(unet_classes.SCHEDULE, denoise, steps_kept)
         parts.append(last(ddim(coarse, guess, x_T, 0.0, noise)))
     samples = torch.cat(parts)
-    images = data.to_unit(evaluation.to_levels(samples))
-    *_, test, test_y = data.mnist()
+    images = to_unit(protocol.to_levels(samples))
+    *_, test, test_y = load_mnist()
     mine = spreads(per_example(classifier.features, images), y)
-    real = spreads(per_example(lambda x: classifier.features(data.to_unit(x)), test), test_y)
+    real = spreads(per_example(lambda x: classifier.features(to_unit(x)), test), test_y)
     return judged(samples, seed) | {
         "asked": (per_example(classifier, images).argmax(1) == y).double().mean().item(),
         "within": mine[0] / real[0],

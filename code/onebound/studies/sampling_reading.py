@@ -5,9 +5,12 @@ from typing import Any
 import torch
 from torch import Generator
 
-from onebound import data, zoo
-from onebound.diffusion import denoising_loss, kl_coefficients, reverse_variance, stratified_t
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist
+from onebound.diffusion.bound import kl_coefficients, reverse_variance
+from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.zoo import unet_classes
+from onebound.zoo.cards import load_model
 
 SEEDS = (0, 1, 2)
 SMOKE = {"n": 4, "draws": 1}
@@ -23,10 +26,10 @@ def run(seed: int, shared: bool, draws: int = 10, n: int = 100) -> dict[str, Any
 
     The names of the results are those of the weights.
     """
-    network, _ = zoo.load(unet_classes)
+    network, _ = load_model(unet_classes)
     schedule = unet_classes.SCHEDULE
-    *_, images, labels = (part[n * seed : n * (seed + 1)] for part in data.mnist())
-    x_0 = data.to_signed(images)
+    *_, images, labels = (part[n * seed : n * (seed + 1)] for part in load_mnist())
+    x_0 = to_signed(images)
     weights = {
         "bound": kl_coefficients(schedule, reverse_variance(schedule))[0],
         "v": schedule.snr + 1,

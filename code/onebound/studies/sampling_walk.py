@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
-from onebound import zoo
-from onebound.diffusion import even_steps, respaced
-from onebound.samplers import ddim, last
+from onebound.diffusion.denoisers import even_steps, respaced
+from onebound.diffusion.samplers import ddim, last
 from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet
+from onebound.zoo.cards import load_model
 
 SEEDS = (0, 1, 2)
 SMOKE = {"n": 260, "steps": 2}
@@ -21,7 +21,7 @@ def run(seed: int, variance: float, steps: int = 20, n: int = N) -> dict[str, An
     "ink" is the mean brightness in [0, 1], "variance" that of a pixel from sample to sample, summed
     over the pixels.
     """
-    network, _ = zoo.load(unet)
+    network, _ = load_model(unet)
     steps_kept = even_steps(unet.SCHEDULE.T, steps)
     coarse, guess = respaced(unet.SCHEDULE, unet.denoiser_of(network), steps_kept)
     parts = [last(ddim(coarse, guess, variance**0.5 * x_T, 0.0)) for x_T, _ in starts(n, seed)]

@@ -6,11 +6,16 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from onebound import data, earlier, evaluation, frechet, zoo
-from onebound.metrics import bits_per_dim, estimate, per_example
-from onebound.quality import recognised
+from onebound import baselines
+from onebound.data.images import to_signed, to_unit
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.evaluation import frechet, protocol
+from onebound.evaluation.estimates import estimate, per_example
+from onebound.evaluation.quality import recognised
+from onebound.likelihoods import bits_per_dim
 from onebound.zoo import digits, unet_bound
 from onebound.zoo._unets import draw
+from onebound.zoo.cards import load_model
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "logistic VAE": {"model": "logistic_vae"},
@@ -23,21 +28,21 @@ SMOKE: dict[str, Any] = {"n": 100, "images": 1000}
 
 def features(levels: Tensor) -> Tensor:
     """Return what the classifier of the zoo sees in images."""
-    classifier, _ = zoo.load(digits)
-    return per_example(lambda x: classifier.features(data.to_unit(x)), levels)
+    classifier, _ = load_model(digits)
+    return per_example(lambda x: classifier.features(to_unit(x)), levels)
 
 
 @cache
 def test_features() -> frechet.Normal:
     """Return the normal distribution fitted to the features of the test images."""
-    return frechet.fit(features(data.mnist().test_images))
+    return frechet.fit(features(load_mnist().test_images))
 
 
 def judge(samples: Tensor) -> dict[str, Any]:
     """Recognised share and Frechet distance, with standard errors, of samples in [-1, 1]."""
-    classifier, _ = zoo.load(digits)
-    levels = evaluation.to_levels(samples)
-    sure = per_example(lambda x: recognised(classifier, data.to_unit(x)), levels)
+    classifier, _ = load_model(digits)
+    levels = protocol.to_levels(samples)
+    sure = per_example(lambda x: recognised(classifier, to_unit(x)), levels)
     return {
         "recognised": list(estimate(sure)),
         "frechet": list(frechet.from_sample(features(levels), test_features())),
@@ -51,24 +56,24 @@ def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str,
     bits per dimension, the seconds of their training, their parameters and their samples a second.
     """
     if model == "unet_bound":
-        network, _ = zoo.load(unet_bound)
+        network, _ = load_model(unet_bound)
         denoise = unet_bound.denoiser_of(network)
         return judge(draw(unet_bound.SCHEDULE, denoise, n, seed=seed))
-    mnist, noise = data.mnist(), Generator().manual_seed(seed)
-    train_images, _ = data.split_validation(mnist.train_images)
-    found = getattr(earlier, model)(train_images[:images])
+    mnist, noise = load_mnist(), Generator().manual_seed(seed)
+    train_images, _ = split_validation(mnist.train_images)
+    found = getattr(baselines, model)(train_images[:images])
 
     def elbo(levels: Tensor) -> Tensor:
         if model == "logistic_vae":
-            nats: Tensor = found.model.bound(data.to_unit(levels), noise).elbo
+            nats: Tensor = found.model.bound(to_unit(levels), noise).elbo
             return nats
-        return earlier.one_step_bound(found.model, data.to_signed(levels), noise)
+        return baselines.one_step_bound(found.model, to_signed(levels), noise)
 
     started = time.perf_counter()
     if model == "logistic_vae":
-        samples = 2 * earlier.sample_logistic_vae(found.model, n, noise) - 1
+        samples = 2 * baselines.sample_logistic_vae(found.model, n, noise) - 1
     else:
-        samples = earlier.sample_one_step(found.model, n, noise)
+        samples = baselines.sample_one_step(found.model, n, noise)
     return {
         "rate": n / (time.perf_counter() - started),
         **judge(samples),

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
-from onebound import data
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist, split_validation
 from onebound.networks.shufflenet import ShuffleUNet
-from onebound.optimisers import adam
 from onebound.studies.training_runs import fit, held_out_loss, v_loss
+from onebound.training.optimisers import adam
 from onebound.zoo._unets import COSINE
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -36,9 +37,9 @@ def recomputed(weights: nn.Module, images: int = 2000) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # a mean over all batches
-    shown, _ = data.split_validation(data.mnist().train_images)
+    shown, _ = split_validation(load_mnist().train_images)
     noise = Generator().manual_seed(6)
-    for part in data.to_signed(shown[-images:]).split(100):
+    for part in to_signed(shown[-images:]).split(100):
         v_loss(made, part, noise=noise)
     return made
 

@@ -10,13 +10,15 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from onebound import data, optimisers
-from onebound.diffusion import denoising_loss, stratified_t
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.distributions import noise_like
-from onebound.metrics import per_example
+from onebound.evaluation.estimates import per_example
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
-from onebound.training import train
+from onebound.training import optimisers
+from onebound.training.loop import train
 from onebound.zoo._unets import COSINE, from_v, tilted
 
 NETWORKS = {"U-Net": UNet, "ShuffleNet U-Net": ShuffleUNet}
@@ -70,11 +72,11 @@ def fit(
     which it falls by less than 1 %.
     """
     average, trace = optimisers.averaged(network), []
-    shown, _ = data.split_validation(data.mnist().train_images)
+    shown, _ = split_validation(load_mnist().train_images)
     chosen = torch.randperm(len(shown), generator=Generator().manual_seed(seed))[: 32 * steps]
 
     def loss(batch: Tensor) -> Tensor:
-        values = v_loss(network, data.to_signed(batch), tilt)
+        values = v_loss(network, to_signed(batch), tilt)
         trace.append(values.detach().mean().cpu())
         return values
 
@@ -96,9 +98,9 @@ def fit(
 
 def held_out_loss(network: nn.Module, images: int = 2000) -> Tensor:
     """Return the loss on validation images, with the same steps and noise each time."""
-    _, held_out = data.split_validation(data.mnist().train_images)
+    _, held_out = split_validation(load_mnist().train_images)
     noise = Generator().manual_seed(5)
-    x_0 = data.to_signed(held_out[:images])
+    x_0 = to_signed(held_out[:images])
     return per_example(lambda part: v_loss(network.eval(), part, noise=noise), x_0, 250)
 
 

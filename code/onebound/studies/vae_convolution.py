@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import Generator
 
-from onebound import data
+from onebound.data.images import binarise
+from onebound.data.mnist import load_mnist, split_validation
 from onebound.networks.conv import ConvDecoder, ConvEncoder
 from onebound.studies.vae_recipes import bound_of
-from onebound.training import train
-from onebound.vae import VAE
+from onebound.training.loop import train
+from onebound.vae.model import VAE
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "20 latents": {"width": 16, "epochs": 4},
@@ -29,11 +30,11 @@ def run(seed: int, width: int, epochs: int, limit: int | None = None) -> dict[st
     """
     torch.manual_seed(seed)
     model = VAE(ConvEncoder(20, width), ConvDecoder(20, width))
-    mnist = data.mnist()
+    mnist = load_mnist()
     fixed = Generator().manual_seed(0)
-    images, held_out = data.split_validation(mnist.train_images)
-    validation, test = (data.binarise(x, fixed)[:limit] for x in (held_out, mnist.test_images))
-    loss = lambda x: -model.bound(data.binarise(x)).elbo  # noqa: E731
+    images, held_out = split_validation(mnist.train_images)
+    validation, test = (binarise(x, fixed)[:limit] for x in (held_out, mnist.test_images))
+    loss = lambda x: -model.bound(binarise(x)).elbo  # noqa: E731
     steps = train(
         model, loss, images[:limit], epochs=epochs, batch_size=128, learning_rate=5e-3, seed=seed
     )

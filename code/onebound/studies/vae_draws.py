@@ -5,10 +5,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, zoo
-from onebound.importance import effective_sample_size, log_mean_exp_of_groups
-from onebound.vae import VAE
+from onebound.data.images import static_binarisation
+from onebound.data.mnist import load_mnist
+from onebound.vae.importance import effective_sample_size, log_mean_exp_of_groups
+from onebound.vae.model import VAE
 from onebound.zoo import vae_conv
+from onebound.zoo.cards import load_model
 
 SETTINGS: dict[str, dict[str, Any]] = {"stored model": {}}
 SEEDS = (0, 1, 2, 3, 4)
@@ -32,8 +34,8 @@ def run(seed: int, images: int = 24) -> dict[str, Any]:
         The places of the images ("chosen"), for each one the bound with as many draws as `SIZES`
         says ("curves", nats), and the effective sample size of all its draws ("ess").
     """
-    model, _ = zoo.load(vae_conv)
-    test = data.static_binarisation(data.mnist().test_images)
+    model, _ = load_model(vae_conv)
+    test = static_binarisation(load_mnist().test_images)
     chosen = torch.randperm(len(test), generator=Generator().manual_seed(0)).split(images)[seed]
     noise = Generator().manual_seed(seed)
     log_w = torch.stack([weights_of(model, image, noise) for image in test[chosen]])

@@ -5,11 +5,14 @@ from typing import Any
 import torch
 from torch import Generator
 
-from onebound import data, latents
-from onebound.metrics import estimate, importance_weighted_bound, per_example
+from onebound.data.images import binarise, static_binarisation
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.evaluation.estimates import estimate, per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training import train
-from onebound.vae import VAE
+from onebound.training.loop import train
+from onebound.vae.codes import activity, information
+from onebound.vae.importance import importance_weighted_bound
+from onebound.vae.model import VAE
 
 SETTINGS: dict[str, dict[str, Any]] = {
     f"beta = {beta:g}": {"beta": beta} for beta in (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -22,10 +25,10 @@ def trained(beta: float, seed: int = 0, epochs: int = 3, limit: int | None = Non
     """Minimise distortion plus `beta` times rate, on binary draws."""
     torch.manual_seed(seed)
     vae = VAE(MLPEncoder(20), MLPDecoder(20))
-    images, _ = data.split_validation(data.mnist().train_images)
+    images, _ = split_validation(load_mnist().train_images)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        log_likelihood, kl = vae.bound(data.binarise(batch))
+        log_likelihood, kl = vae.bound(binarise(batch))
         return beta * kl - log_likelihood
 
     list(train(vae, loss, images[:limit], epochs=epochs, learning_rate=5e-3, seed=seed))
@@ -46,13 +49,13 @@ def run(
         "mismatch" of codes and prior. And the number of "active" units.
     """
     vae = trained(beta, seed, epochs, limit)
-    test = data.static_binarisation(data.mnist().test_images)[:limit]
+    test = static_binarisation(load_mnist().test_images)[:limit]
     noise = Generator().manual_seed(1)
     terms = per_example(lambda x: torch.stack(vae.bound(x, noise), 1), test)
     tight = importance_weighted_bound(vae, test[:200], draws, Generator().manual_seed(3))
     with torch.no_grad():
         mu, logvar = vae.encode(test)
-    found = latents.information(mu, logvar, min(1000, len(test)), Generator().manual_seed(4))
+    found = information(mu, logvar, min(1000, len(test)), Generator().manual_seed(4))
     return {
         "rate": terms[:, 1].mean().item(),
         "distortion": -terms[:, 0].mean().item(),
@@ -61,5 +64,5 @@ def run(
         "among": found.among.mean().item(),
         "above": found.above.mean().item(),
         "mismatch": estimate(found.rate - found.among).mean,
-        "active": int((latents.activity(mu) > 0.01).sum()),
+        "active": int((activity(mu) > 0.01).sum()),
     }

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data
+from onebound.data.images import binarise, to_unit
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.evaluation.estimates import per_example
 from onebound.likelihoods import cross_entropy_grey
-from onebound.metrics import importance_weighted_bound, per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training import train
-from onebound.vae import VAE
+from onebound.training.loop import train
+from onebound.vae.importance import importance_weighted_bound
+from onebound.vae.model import VAE
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "binarised": {"grey": False, "epochs": 24},
@@ -29,7 +31,7 @@ def as_taught(model: VAE, images: Tensor, epochs: int, batch_size: int) -> Itera
     for _ in range(epochs):
         bounds = []
         for batch in images[torch.randperm(len(images))].split(batch_size):
-            bound = model.bound(data.to_unit(batch)).elbo.mean()
+            bound = model.bound(to_unit(batch)).elbo.mean()
             optimiser.zero_grad()
             (-bound).backward()
             optimiser.step()
@@ -65,12 +67,12 @@ def run(
     torch.manual_seed(seed)
     decoder = MLPDecoder(20)
     model = VAE(MLPEncoder(20), decoder, cross_entropy_grey)
-    mnist = data.mnist()
+    mnist = load_mnist()
     fixed = Generator().manual_seed(0)
-    images, held_out = data.split_validation(mnist.train_images)
-    validation, test = (data.binarise(x, fixed)[:limit] for x in (held_out, mnist.test_images))
+    images, held_out = split_validation(mnist.train_images)
+    validation, test = (binarise(x, fixed)[:limit] for x in (held_out, mnist.test_images))
     images = images[:limit]
-    prepare = data.to_unit if grey else data.binarise
+    prepare = to_unit if grey else binarise
     if taught:
         passes = as_taught(model, mnist.train_images[:limit], epochs, taught)
     else:
@@ -82,11 +84,11 @@ def run(
     result = {
         "training": list(training),
         "validation": list(validated),
-        "grey": bound_of(model, data.to_unit(mnist.test_images[:limit])).mean().item(),
+        "grey": bound_of(model, to_unit(mnist.test_images[:limit])).mean().item(),
         "draw": bound_of(model, test).mean().item(),
     }
     decoder.requires_grad_(False)
-    on_draws = lambda x: -model.bound(data.binarise(x)).elbo  # noqa: E731
+    on_draws = lambda x: -model.bound(binarise(x)).elbo  # noqa: E731
     list(train(model, on_draws, images, epochs=refit, learning_rate=2e-3, seed=seed))
     noise = Generator().manual_seed(2)
     some = importance_weighted_bound(model, test[:1000], 100, noise)

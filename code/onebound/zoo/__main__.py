@@ -15,20 +15,20 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib import import_module, metadata
 from pathlib import Path
-from pkgutil import iter_modules
 
 import torch
 from accelerate import Accelerator, PartialState
 from safetensors.torch import save as bytes_of
 
-from onebound import data, zoo
+from onebound.data.fetch import SHA256
 from onebound.files import write_whole
+from onebound.zoo.cards import Card, Entry, files, names
 
 WORK = Path("_build/zoo")
 """Where a run keeps its state, below the folder it is started in."""
 
 
-def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
+def make(entry: Entry, work: Path) -> Card | None:
     """Train a model, or go on with it, put weights and card beside its module, and measure it.
 
     Parameters
@@ -63,7 +63,7 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
     weights = bytes_of(stored)
     model.load_state_dict(stored)
     last = record
-    card = zoo.Card(
+    card = Card(
         name=name,
         recipe=entry.RECIPE,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -74,10 +74,10 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
         metrics={},
         machine=machine(),
         versions={package: metadata.version(package) for package in ("torch", "numpy")},
-        data=data.SHA256,
+        data=SHA256,
         weights=sha256(weights).hexdigest(),
     )
-    paths = zoo.files(entry)
+    paths = files(entry)
     write_whole(paths[0], weights)
     write_card(card, paths[1])  # killed while it measures, it need not train again
     card = replace(card, metrics=entry.measure(model.eval()))
@@ -86,7 +86,7 @@ def make(entry: zoo.Entry, work: Path) -> zoo.Card | None:
     return card
 
 
-def write_card(card: zoo.Card, path: Path) -> None:
+def write_card(card: Card, path: Path) -> None:
     """Write a card as JSON."""
     write_whole(path, json.dumps(asdict(card), indent=1).encode() + b"\n")
 
@@ -111,12 +111,11 @@ def machine() -> dict[str, object]:
 
 def main() -> None:
     """Train what the command line names, or all models."""
-    names = sorted(module.name for module in iter_modules(zoo.__path__) if module.name[0] != "_")
     parser = argparse.ArgumentParser(prog="python -m onebound.zoo", description=__doc__)
-    parser.add_argument("name", nargs="*", help=f"of {', '.join(names)}; default: all")
-    chosen = parser.parse_args().name or names
-    if unknown := set(chosen) - set(names):
-        sys.exit(f"no model {', '.join(sorted(unknown))}: the zoo has {', '.join(names)}")
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(names())}; default: all")
+    chosen = parser.parse_args().name or names()
+    if unknown := set(chosen) - set(names()):
+        sys.exit(f"no model {', '.join(sorted(unknown))}: the zoo has {', '.join(names())}")
     for name in chosen:
         card = make(import_module(f"onebound.zoo.{name}"), WORK / name)
         if card:

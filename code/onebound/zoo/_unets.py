@@ -7,31 +7,26 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, evaluation
-from onebound.diffusion import (
-    Denoiser,
-    Network,
-    clipped,
-    denoiser,
-    denoising_loss,
-    even_steps,
-    respaced,
-    stratified_t,
-    x_0_from_v,
-)
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.denoisers import Denoiser, Network, clipped, denoiser, even_steps, respaced
+from onebound.diffusion.loss import denoising_loss, stratified_t
+from onebound.diffusion.parameterisation import x_0_from_v
+from onebound.diffusion.samplers import ancestral, last
+from onebound.diffusion.schedules import Schedule, cosine_schedule
 from onebound.distributions import noise_like
-from onebound.metrics import per_example
+from onebound.evaluation import protocol
+from onebound.evaluation.estimates import per_example
 from onebound.networks.unet import UNet
-from onebound.optimisers import averaged, muon
-from onebound.samplers import ancestral, last
-from onebound.schedules import Schedule, cosine_schedule
-from onebound.training import train as run
-from onebound.zoo import digits, load
+from onebound.training.loop import train as run
+from onebound.training.optimisers import averaged, muon
+from onebound.zoo import digits
+from onebound.zoo.cards import load_model
 
 SIZES = ("width", "deep_width", "pairs", "levels", "classes")
 """What of a recipe is for the network."""
 RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
-"""What of a recipe is for `onebound.training.train`."""
+"""What of a recipe is for `onebound.training.loop.train`."""
 
 
 COSINE = cosine_schedule(1000)
@@ -88,14 +83,14 @@ def fit(
         One record an epoch, with the mean loss of the network that learns ("loss") and of the
         averaged one on every fifth validation image ("validation").
     """
-    images, labels, *_ = data.mnist()
-    shown, held_out = data.split_validation(torch.arange(len(images)))
+    images, labels, *_ = load_mnist()
+    shown, held_out = split_validation(torch.arange(len(images)))
     average = averaged(network)
 
     def loss(network: Any, index: Tensor, noise: Generator | None = None) -> Tensor:
         device = index.device
         index = index.cpu()
-        x_0, y = data.to_signed(images[index]).to(device), labels[index].to(device)
+        x_0, y = to_signed(images[index]).to(device), labels[index].to(device)
         t = stratified_t(len(x_0), schedule.T, noise).to(device)
         eps = noise_like(x_0, noise)
         denoise = denoiser_of(tell(network, y, noise))
@@ -145,8 +140,8 @@ def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100, seed: 
 
 def judge(samples: Tensor) -> dict[str, list[float]]:
     """Return what the protocol of `onebound.evaluation` says."""
-    classifier, _ = load(digits)
-    found = evaluation.evaluate(samples, evaluation.reference(classifier))
+    classifier, _ = load_model(digits)
+    found = protocol.evaluate(samples, protocol.reference(classifier))
     return {
         "recognised": list(found.recognised),
         "frechet": list(found.frechet),

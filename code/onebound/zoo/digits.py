@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onebound import data, evaluation, frechet
-from onebound.metrics import estimate, per_example
+from onebound.data.images import to_unit
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.evaluation import frechet, protocol
+from onebound.evaluation.estimates import estimate, per_example
+from onebound.evaluation.quality import NOISE, recognised
 from onebound.networks.classifier import ConvClassifier
-from onebound.quality import NOISE, recognised
-from onebound.training import train as run
+from onebound.training.loop import train as run
 
 RECIPE: dict[str, Any] = {"epochs": 12, "batch_size": 100, "learning_rate": 3e-3, "seed": 0}
 
@@ -36,12 +38,12 @@ def train(model: ConvClassifier, checkpoint: Path) -> Iterator[dict[str, float]]
         One record an epoch, with the mean of the loss ("loss") and the share of the validation
         images that are named rightly ("validation").
     """
-    mnist = data.mnist()
-    images, held_out = data.split_validation(mnist.train_images)
-    labels, answers = data.split_validation(mnist.train_labels)
+    mnist = load_mnist()
+    images, held_out = split_validation(mnist.train_images)
+    labels, answers = split_validation(mnist.train_labels)
 
     def loss(places: Tensor) -> Tensor:
-        digits = moved(data.to_unit(images[places.to(images.device)]).to(places.device))
+        digits = moved(to_unit(images[places.to(images.device)]).to(places.device))
         noise = noisy(len(digits) // 8, places.device)
         target = torch.full((len(digits) + len(noise),), NOISE, device=places.device)
         target[: len(digits)] = labels[places.to(labels.device)].to(places.device)
@@ -95,19 +97,17 @@ def measure(model: ConvClassifier) -> dict[str, list[float]]:
     "accuracy" and "recognised" (above 0.95) are shares, "overconfidence" is the mean probability of
     the likeliest class less the accuracy. The floor is that at 2,000 images.
     """
-    test, answers = data.mnist().test_images, data.mnist().test_labels
+    test, answers = load_mnist().test_images, load_mnist().test_labels
     confidence, chosen = _probability(model, test).max(1)
     right = (chosen == answers).double()
-    real = evaluation.reference(model)
+    real = protocol.reference(model)
     return {
         "accuracy": list(estimate(right)),
-        "recognised": list(
-            estimate(per_example(lambda x: recognised(model, x), data.to_unit(test)))
-        ),
+        "recognised": list(estimate(per_example(lambda x: recognised(model, x), to_unit(test)))),
         "overconfidence": list(estimate(confidence - right)),
         "floor_2000": list(frechet.floor(real.train, real.test, 2000)),
     }
 
 
 def _probability(model: ConvClassifier, levels: Tensor) -> Tensor:
-    return per_example(lambda x: model(data.to_unit(x)).softmax(1), levels)
+    return per_example(lambda x: model(to_unit(x)).softmax(1), levels)

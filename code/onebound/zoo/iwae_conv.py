@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from onebound.importance import log_mean_exp
-from onebound.vae import VAE
-from onebound.zoo import load, vae_conv
+from onebound.vae.importance import log_mean_exp
+from onebound.vae.model import VAE
+from onebound.zoo import vae_conv
+from onebound.zoo.cards import load_model
 
 RECIPE: dict[str, Any] = {
     "draws": 8,
@@ -19,7 +20,7 @@ RECIPE: dict[str, Any] = {
 
 def build() -> VAE:
     """Return the model to start from, trained."""
-    return load(vae_conv)[0]
+    return load_model(vae_conv)[0]
 
 
 def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data
-from onebound.codes import CodeModel
-from onebound.diffusion import guided
+from onebound.data.images import to_unit
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.codes import CodeModel
+from onebound.diffusion.denoisers import guided
+from onebound.diffusion.schedules import cosine_schedule
 from onebound.distributions import log_prob_normal, sample_normal
 from onebound.networks.conv import ConvDecoder
 from onebound.networks.mlp import MLPEncoder, ResidualMLP
-from onebound.optimisers import averaged
-from onebound.schedules import cosine_schedule
-from onebound.training import train as run
-from onebound.vae import VAE
+from onebound.training.loop import train as run
+from onebound.training.optimisers import averaged
+from onebound.vae.model import VAE
 from onebound.zoo._unets import judge
 
 RECIPE: dict[str, Any] = {
@@ -73,11 +74,11 @@ def fit(
     dict
         One record an epoch; "loss" is the VAE's first, and then that of v_hat.
     """
-    images, _ = data.split_validation(data.mnist().train_images)
+    images, _ = split_validation(load_mnist().train_images)
     first, seed = recipe["vae"]["epochs"], recipe["seed"]
 
     def weighted(batch: Tensor) -> Tensor:
-        terms = model.vae.bound(data.to_unit(batch))
+        terms = model.vae.bound(to_unit(batch))
         return recipe["kl_weight"] * terms.kl - terms.log_likelihood
 
     average = averaged(model.vae)
@@ -95,7 +96,7 @@ def fit(
         yield _record(epoch.number, epoch.steps, epoch.seconds, epoch.loss, epoch.steps * size)
     model.vae.load_state_dict(average.module.state_dict())
     steps, seconds, shown = epoch.steps, epoch.seconds, epoch.steps * size
-    posteriors = torch.stack(model.encode_all(data.to_unit(images)), dim=1)
+    posteriors = torch.stack(model.encode_all(to_unit(images)), dim=1)
     average = averaged(model.network)
     epochs = run(
         model.network,

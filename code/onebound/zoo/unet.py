@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from onebound.diffusion import Denoiser, Network, guided
+from onebound.diffusion.denoisers import Denoiser, Network, guided
 from onebound.networks.unet import UNet
-from onebound.zoo import load, unet_small
+from onebound.zoo import unet_small
 from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
+from onebound.zoo.cards import load_model
 
 RECIPE: dict[str, Any] = {
     "width": 32,
@@ -32,7 +33,7 @@ def build() -> UNet:
 
 def guided_by_small(network: Network, strength: float = 2.5) -> Denoiser:
     """Guide the network away from the errors of `unet_small`."""
-    small, _ = load(unet_small)
+    small, _ = load_model(unet_small)
     return guided(denoiser_of(network), unet_small.denoiser_of(small), strength)
 
 

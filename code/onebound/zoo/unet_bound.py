@@ -8,19 +8,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data
-from onebound.background import Background, fit_background
-from onebound.diffusion import (
-    Denoiser,
-    Network,
-    bound_estimate,
-    denoiser,
-    kl_coefficients,
-    reverse_variance,
-)
-from onebound.metrics import bits_per_dim, estimate, per_example
+from onebound.data.images import to_signed
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.background import Background, fit_background
+from onebound.diffusion.bound import bound_estimate, kl_coefficients, reverse_variance
+from onebound.diffusion.denoisers import Denoiser, Network, denoiser
+from onebound.diffusion.schedules import Schedule, log_snr_schedule
+from onebound.evaluation.estimates import estimate, per_example
+from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
-from onebound.schedules import Schedule, log_snr_schedule
 from onebound.zoo._unets import fit, sized
 
 RECIPE: dict[str, Any] = {
@@ -58,7 +54,7 @@ def with_steps(network: UNet, schedule: Schedule) -> Denoiser:
 @cache
 def background() -> Background:
     """Return what a pixel tells by itself, from the training images."""
-    return fit_background(data.split_validation(data.mnist().train_images)[0])
+    return fit_background(split_validation(load_mnist().train_images)[0])
 
 
 def denoiser_of(network: Network) -> Denoiser:
@@ -95,7 +91,7 @@ def groups(denoise: Denoiser, schedule: Schedule) -> Tensor:
     Tensor
         Bits per dimension, shape (10000, 3).
     """
-    images, variance = data.to_signed(data.mnist().test_images), reverse_variance(schedule)
+    images, variance = to_signed(load_mnist().test_images), reverse_variance(schedule)
     noise = Generator().manual_seed(0)
 
     def nats(x_0: Tensor) -> Tensor:

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data, evaluation
-from onebound.diffusion import Denoiser, Network, guided
-from onebound.metrics import estimate, per_example
+from onebound.data.images import to_unit
+from onebound.data.mnist import load_mnist
+from onebound.diffusion.denoisers import Denoiser, Network, guided
+from onebound.evaluation import protocol
+from onebound.evaluation.estimates import estimate, per_example
 from onebound.networks.unet import UNet
-from onebound.zoo import digits, load
+from onebound.zoo import digits
 from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
+from onebound.zoo.cards import load_model
 
 UNTOLD = 10
 """The label that tells nothing."""
@@ -68,7 +71,7 @@ def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
 
 def some_labels(n: int) -> Tensor:
     """Return the labels of n training images, always the same ones."""
-    labels = data.mnist().train_labels
+    labels = load_mnist().train_labels
     return labels[torch.randint(len(labels), (n,), generator=Generator().manual_seed(0))]
 
 
@@ -77,7 +80,7 @@ def measure(network: UNet) -> dict[str, list[float]]:
 
     "asked" is the share that the classifier takes for the digit that was asked for.
     """
-    classifier, _ = load(digits)
+    classifier, _ = load_model(digits)
     y = some_labels(2000)
 
     def labelled(denoiser_for: Callable[[Tensor], Denoiser]) -> dict[str, list[float]]:
@@ -86,7 +89,7 @@ def measure(network: UNet) -> dict[str, list[float]]:
             for seed, part in enumerate(y.split(250))
         ]
         samples = torch.cat(parts)
-        named = per_example(classifier, data.to_unit(evaluation.to_levels(samples))).argmax(1)
+        named = per_example(classifier, to_unit(protocol.to_levels(samples))).argmax(1)
         return judge(samples) | {"asked": list(estimate((named == y).double()))}
 
     found = {

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound import data
-from onebound.metrics import estimate, importance_weighted_bound, per_example, two_level
+from onebound.data.images import binarise, static_binarisation
+from onebound.data.mnist import load_mnist, split_validation
+from onebound.evaluation.estimates import estimate, per_example, two_level
 from onebound.networks.conv import ConvDecoder, ConvEncoder
-from onebound.training import train as run
-from onebound.vae import VAE
+from onebound.training.loop import train as run
+from onebound.vae.importance import importance_weighted_bound
+from onebound.vae.model import VAE
 
 RECIPE: dict[str, Any] = {"epochs": 40, "batch_size": 64, "learning_rate": 3e-3, "seed": 0}
 
@@ -39,9 +41,9 @@ def fit(
         One record an epoch, with the mean of minus the bound ("loss") and of the bound on the
         10,000 validation images ("validation"), nats.
     """
-    images, held_out = data.split_validation(data.mnist().train_images)
-    held_out = data.static_binarisation(held_out)
-    loss = lambda batch: -bound(data.binarise(batch))  # noqa: E731
+    images, held_out = split_validation(load_mnist().train_images)
+    held_out = static_binarisation(held_out)
+    loss = lambda batch: -bound(binarise(batch))  # noqa: E731
     for epoch in run(model, loss, images, **recipe, checkpoint=checkpoint):
         yield {
             "epoch": epoch.number,
@@ -58,7 +60,7 @@ def measure(model: VAE) -> dict[str, list[float]]:
     The one for k = 5,000 draws is computed for 200 images, chosen at random, and carried over to
     all 10,000 by that for 100.
     """
-    test = data.static_binarisation(data.mnist().test_images)
+    test = static_binarisation(load_mnist().test_images)
     noise = Generator().manual_seed(0)
     elbo = per_example(lambda x: model.bound(x, noise).elbo, test)
     some = importance_weighted_bound(model, test, 100, noise)

@@ -1,0 +1,4 @@
+"""MNIST: `mnist` is what readers call, `images` turns levels into numbers, `fetch` gets the files.
+
+May import `checks` and `files`.
+"""

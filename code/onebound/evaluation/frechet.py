@@ -1,0 +1,159 @@
+"""The Frechet distance between two sets of images, seen through the features of a classifier.
+
+A normal distribution is fitted to the features of each set. The distance between the two normals is
+known in closed form. It is squared, as everywhere in the literature, and has the unit of a squared
+feature: numbers from two classifiers cannot be compared.
+
+The estimate from n examples is biased: even two samples of one distribution have distances
+around (1/n + 1/m) (tr S + sum_ij S_i S_j (1 + [i = j]) / (2 (S_i + S_j))), to first order and for
+normal features whose covariance S has the eigenvalues S_i. So compare at one n only, and put
+`floor`, what real images get at that n, beside every number.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from onebound.checks import check_positive
+from onebound.evaluation.estimates import Estimate, estimate
+
+
+class Normal(NamedTuple):
+    """A normal distribution in D dimensions, float64."""
+
+    mean: Tensor  # (D,)
+    covariance: Tensor  # (D, D)
+
+
+def fit(features: Tensor) -> Normal:
+    """Return the normal distribution with the mean and the unbiased covariance of examples.
+
+    Parameters
+    ----------
+    features
+        One row an example, shape (n, D), n > D: fewer leave the covariance without full rank.
+
+    Raises
+    ------
+    ValueError
+        If `features` has another shape, or is not finite.
+    """
+    if features.ndim != 2 or len(features) <= features.shape[1]:
+        raise ValueError(
+            "expected more examples than features, shape (n, D) with n > D, got "
+            f"{tuple(features.shape)}"
+        )
+    if not torch.isfinite(features).all():
+        raise ValueError(f"{int((~torch.isfinite(features)).sum())} features are not finite")
+    mean = features.double().mean(0)
+    centred = features.double() - mean
+    return Normal(mean, centred.T @ centred / (len(features) - 1))
+
+
+def distance(one: Normal, other: Normal) -> float:
+    """||m_1 - m_2||^2 + tr(S_1 + S_2 - 2 (S_1^(1/2) S_2 S_1^(1/2))^(1/2)), at least 0.
+
+    The square of the least root mean squared distance that a joint distribution of x_1 and x_2 with
+    these marginals can give them (`[eq-frechet]`).
+
+    Raises
+    ------
+    ValueError
+        If the two have different dimensions.
+
+    References
+    ----------
+    Dowson and Landau (1982); Heusel et al. (2017), with the features of another network.
+    """
+    if one.mean.shape != other.mean.shape:
+        raise ValueError(
+            "expected normals of one dimension, got "
+            f"{tuple(one.mean.shape)} and {tuple(other.mean.shape)}"
+        )
+    # The trace of that root is the sum of the singular values of S_1^(1/2) S_2^(1/2). They come
+    # without squaring, so without the roots of rounding errors where S is nearly singular.
+    overlap = torch.linalg.svdvals(_root(one.covariance) @ _root(other.covariance)).sum()
+    spread = one.covariance.trace() + other.covariance.trace() - 2 * overlap
+    return max(0.0, (((one.mean - other.mean) ** 2).sum() + spread).item())
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """Return the symmetric square root."""
+    variances, axes = torch.linalg.eigh(covariance)
+    return axes * variances.clamp(min=0).sqrt() @ axes.T  # rounding makes a zero negative
+
+
+def from_sample(
+    features: Tensor, reference: Normal, resamples: int = 200, seed: int = 0
+) -> Estimate:
+    """Distance of a sample to a reference, with the standard error of the bootstrap.
+
+    The mean is the distance of the normal fitted to the sample. Over samples of this size it
+    scatters about its own mean, which lies above the distance of the distributions: the error is
+    about that scatter and says nothing about the bias. The bootstrap's mean is biased once more, so
+    take ``mean ± 1.96 stderr``, not the quantiles, as the interval for what samples of this size
+    have on average. Near the floor it is too wide, up to sqrt(3) times: there the distance has no
+    slope, and the sample that is resampled has the slope of its own error.
+
+    Parameters
+    ----------
+    features
+        Shape (n, D), n > D, rows independent.
+    reference
+        What to measure against. Its own error is not in the result.
+    resamples, seed
+        How many samples of n rows to draw with replacement, and what fixes them.
+
+    Raises
+    ------
+    ValueError
+        As `fit` and `distance`, or if `resamples` is below 2.
+
+    References
+    ----------
+    Efron and Tibshirani (1993), chapter 6.
+    """
+    check_positive("resamples - 1", resamples - 1)
+    generator = Generator().manual_seed(seed)
+    draws = torch.tensor(
+        [
+            distance(
+                fit(features[torch.randint(len(features), (len(features),), generator=generator)]),
+                reference,
+            )
+            for _ in range(resamples)
+        ],
+        dtype=torch.float64,
+    )
+    return Estimate(distance(fit(features), reference), draws.std().item())
+
+
+def floor(
+    features: Tensor, reference: Normal, n: int, repeats: int = 20, seed: int = 0
+) -> Estimate:
+    """Distance of n real images to a reference: mean over disjoint subsets, and its standard error.
+
+    Parameters
+    ----------
+    features
+        Of real images that are not in the reference, shape (N, D).
+    reference
+        The normal fitted to other real images.
+    n
+        Size of a subset: that of the sample to be compared, D < n <= N / 2.
+    repeats, seed
+        How many subsets to take at most, as long as there are images left; and what shuffles them.
+
+    Raises
+    ------
+    ValueError
+        As `fit` and `distance`, or if there are fewer than two subsets.
+    """
+    check_positive("n", n)
+    order = torch.randperm(len(features), generator=Generator().manual_seed(seed))
+    subsets = order[: len(order) // n * n].split(n)[:repeats]
+    if len(subsets) < 2:
+        raise ValueError(f"expected at least 2 subsets of {n} from {len(features)} images")
+    found = [distance(fit(features[subset]), reference) for subset in subsets]
+    return estimate(torch.tensor(found, dtype=torch.float64))

@@ -1,0 +1,201 @@
+"""Samples judged as a set: one protocol, the same for every model.
+
+1. Draw n samples with a fixed seed; 2,000 unless a chapter says otherwise. None is left out.
+2. Cut them to [-1, 1] and round them to the 256 levels, as a file of images would.
+3. Count those that the zoo's classifier takes for one digit with confidence above 0.95.
+4. Count the classes of those that it takes for a digit at all, over their share in MNIST.
+5. Take the Frechet distance of its features to those of the 10,000 test images, and beside it the
+   floor: what n training images get.
+
+The classifier was chosen on the validation images; no step has anything to choose. All seeds are
+fixed: the same samples give the same numbers, on one machine with one version of torch.
+
+    classifier, _ = zoo.load(digits)
+    real = evaluation.reference(classifier)  # once: seconds
+    print(evaluation.evaluate(samples, real))
+
+Read the numbers together. The classifier learned that noise is no digit, and was shown nothing else
+that is none: of the means of ten random digits, smudges, it recognises nine in ten. The distance is
+not taken in, but says nothing about a single sample. Neither sees a copy: put `neighbours`
+beside them. And print pictures.
+
+Five in six of the training images behind the floor were shown to the classifier, those of no model
+were. The floor of the others is higher, if anything, so the ratio is a strict one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from onebound.data.images import to_unit
+from onebound.data.mnist import MNIST, load_mnist
+from onebound.evaluation import frechet
+from onebound.evaluation.estimates import Estimate, estimate, per_example
+from onebound.evaluation.quality import NOISE, recognised
+from onebound.networks.classifier import ConvClassifier
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real images as the classifier sees them."""
+
+    classifier: ConvClassifier
+    shares: Tensor
+    """Share of each digit in the training data, shape (10,)."""
+    train: Tensor
+    """Features of the training images, shape (60000, D)."""
+    test: frechet.Normal
+    """Fitted to the features of the test images."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the protocol says about a sample."""
+
+    n: int
+    recognised: Estimate
+    """Share in [0, 1]; real test images have about 0.98."""
+    classes: tuple[Estimate, ...]
+    """Share of each digit over its share in the training data; 1 is right."""
+    frechet: Estimate
+    """Distance to the test images, and its standard error over samples of this size."""
+    floor: Estimate
+    """Mean distance of n training images to the test images, and its standard error."""
+
+    @property
+    def ratio(self) -> float:
+        """The distance over its floor; 1 is as good as real images."""
+        return self.frechet.mean / self.floor.mean
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of 95 %, for the mean distance of samples of this size; too wide near the floor."""
+        mean, stderr = self.frechet
+        return mean - 1.96 * stderr, mean + 1.96 * stderr
+
+    @property
+    def imbalance(self) -> float:
+        """Largest relative error of a class's share; 0 is right."""
+        return max(abs(ratio.mean - 1) for ratio in self.classes)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{self.n} samples: recognised {100 * self.recognised.mean:.1f} ± "
+            f"{100 * self.recognised.stderr:.1f} %; shares of the classes within "
+            f"{100 * self.imbalance:.0f} %; Frechet distance {self.frechet.mean:.3g} "
+            f"({low:.3g} to {high:.3g}), floor {self.floor.mean:.3g}, ratio {self.ratio:.2f}"
+        )
+
+
+def to_levels(samples: Tensor) -> Tensor:
+    """Cut samples to [-1, 1] and round them to levels: the inverse of `to_signed`.
+
+    Parameters
+    ----------
+    samples
+        Floating point, shape (B, 1, 28, 28). A sampler may overshoot the range.
+
+    Returns
+    -------
+    Tensor
+        uint8, same shape, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If `samples` has another type or shape, is not finite, or has nothing below 0: then it is in
+        the range [0, 1].
+    """
+    if not samples.is_floating_point() or samples.ndim != 4 or samples.shape[1:] != (1, 28, 28):
+        raise ValueError(
+            "expected floating-point samples of shape (B, 1, 28, 28), got "
+            f"{samples.dtype} of shape {tuple(samples.shape)}"
+        )
+    smallest, largest = (value.item() for value in samples.aminmax())
+    if not -float("inf") < smallest < 0 or not largest < float("inf"):  # true for NaN too
+        raise ValueError(
+            f"expected samples in [-1, 1], got values from {smallest:g} to {largest:g}"
+        )
+    return ((samples.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def class_balance(
+    classifier: Callable[[Tensor], Tensor], images: Tensor, shares: Tensor
+) -> tuple[Estimate, ...]:
+    """Share of each digit among the images, over its share in the training data.
+
+    Parameters
+    ----------
+    classifier
+        Maps images in [0, 1] to logits (B, 11).
+    images
+        Shape (B, 1, 28, 28) in [0, 1]. Those whose likeliest class is noise do not count.
+    shares
+        Of each digit in the training data, positive, shape (10,).
+
+    Returns
+    -------
+    tuple
+        For each digit the ratio, with its standard error. A digit that is missing has 0 ± 0: the
+        error is then unknown, and with m images a ratio up to 3 / (m share) would not surprise.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two images are taken for a digit.
+    """
+    chosen = per_example(classifier, images).argmax(1)
+    chosen = chosen[chosen != NOISE]
+    return tuple(
+        estimate((chosen == digit).double() / share) for digit, share in enumerate(shares.tolist())
+    )
+
+
+def reference(classifier: ConvClassifier, mnist: MNIST | None = None) -> Reference:
+    """Look at all real images, which takes seconds; keep the result for many samples.
+
+    Parameters
+    ----------
+    classifier
+        In evaluation mode on the CPU, such as `onebound.zoo.cards.load_model` returns it.
+    mnist
+        The data; None loads it.
+    """
+    images, labels, test, _ = mnist or load_mnist()
+    train_features, test_features = (_features(classifier, part) for part in (images, test))
+    shares = labels.bincount(minlength=10) / len(labels)
+    return Reference(classifier, shares, train_features, frechet.fit(test_features))
+
+
+def evaluate(samples: Tensor, real: Reference) -> Evaluation:
+    """Judge samples by the protocol at the top of this module.
+
+    Parameters
+    ----------
+    samples
+        Independent draws from a model, shape (n, 1, 28, 28), in [-1, 1] up to an overshoot: the
+        range of diffusion models. ``2 * x - 1`` brings images from [0, 1] there.
+    real
+        What `reference` returned. n has to exceed its number of features.
+
+    Raises
+    ------
+    ValueError
+        As `to_levels`, `class_balance`, `frechet.fit` and `frechet.floor`.
+    """
+    levels = to_levels(samples)
+    unit = to_unit(levels)
+    return Evaluation(
+        n=len(unit),
+        recognised=estimate(per_example(lambda x: recognised(real.classifier, x), unit)),
+        classes=class_balance(real.classifier, unit, real.shares),
+        frechet=frechet.from_sample(_features(real.classifier, levels), real.test),
+        floor=frechet.floor(real.train, real.test, len(unit)),
+    )
+
+
+def _features(classifier: ConvClassifier, levels: Tensor) -> Tensor:
+    return per_example(lambda part: classifier.features(to_unit(part)), levels)

@@ -1,0 +1,4 @@
+"""Training: the loop, the optimisers, the state of a run on disk. It knows no model.
+
+May import `checks` and `files`.
+"""

@@ -1,0 +1,158 @@
+import math
+
+import pytest
+import torch
+from torch import distributions as td
+
+from onebound.diffusion import bound as chain
+from onebound.diffusion.denoisers import denoiser
+from onebound.diffusion.onestep import bound, one_step
+from onebound.diffusion.parameterisation import x_0_from_eps
+from onebound.diffusion.process import sample_xt
+from onebound.diffusion.schedules import Schedule, linear_schedule
+from onebound.distributions import log_prob_normal
+from onebound.exact.finite import optimal_denoiser, posterior_weights
+from onebound.exact.gaussian import GaussianData
+
+
+def normal(*shape, seed):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def images():
+    levels = torch.randint(256, (5, 1, 28, 28), generator=seeded(1))
+    return 2 * levels.double() / 255 - 1
+
+
+@pytest.mark.equation("eq-one-step-elbo")
+def test_it_is_diffusion_with_one_step(images):
+    alpha, logvar = 0.7, torch.tensor(-3.0).double()
+    network = denoiser(one_step(alpha), lambda x_t, t: torch.tanh(x_t) * t[0], x_0_from_eps)
+    ours = bound(network, images, alpha, logvar, generator=seeded(2))
+    variance = torch.tensor([0.0, math.exp(-3)]).double()
+    theirs = chain.bound(one_step(alpha), network, images, variance, generator=seeded(2))
+    torch.testing.assert_close(ours.log_likelihood, theirs.log_likelihood)
+    torch.testing.assert_close(ours.kl, theirs.kl_prior)
+    torch.testing.assert_close(ours.elbo, theirs.elbo)
+
+
+@pytest.mark.equation("eq-one-step-encoder", "eq-one-step-kl")
+def test_the_divergence_is_that_of_q_from_the_prior(images):
+    alpha = 0.3
+    kl = bound(lambda x, t: x, images, alpha, torch.zeros(()).double()).kl
+    q = td.Normal(math.sqrt(alpha) * images, math.sqrt(1 - alpha))
+    expected = td.kl_divergence(q, td.Normal(0.0, 1.0)).sum((1, 2, 3))
+    torch.testing.assert_close(kl, expected)
+
+
+@pytest.mark.equation("eq-one-step-elbo")
+def test_the_bound_is_log_p_if_the_decoder_is_the_exact_posterior():
+    # For data N(0, I) so are q(x_1) and the prior, and p(x_0|x_1) has the variance 1 - alpha.
+    n, alpha = 40_000, 0.6
+    data = GaussianData(torch.zeros(2).double(), torch.eye(2).double())
+    x_0 = torch.tensor([[0.4, -1.3]]).double()
+    log_p = td.Normal(0.0, 1.0).log_prob(x_0).sum()
+    denoise = data.denoiser(one_step(alpha))
+    for variance, tight in ((1 - alpha, True), (2 * (1 - alpha), False)):
+        logvar = torch.tensor(variance).double().log()
+        elbo = bound(denoise, x_0.expand(n, 2), alpha, logvar, log_prob_normal, seeded(3)).elbo
+        stderr = elbo.std() / n**0.5
+        assert stderr < 0.02
+        if tight:
+            assert abs(elbo.mean() - log_p) < 4 * stderr
+        else:
+            assert elbo.mean() < log_p - 10 * stderr
+
+
+def test_the_gradient_reaches_decoder_and_variance(images):
+    scale, logvar = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.8, -2.0))
+    elbo = bound(lambda x, t: scale * x, images, 0.7, logvar, generator=seeded(4)).elbo
+    gradients = torch.autograd.grad(elbo.sum(), [scale, logvar])
+    assert all(torch.isfinite(g) and g != 0 for g in gradients)
+
+
+# ---- the best denoiser
+
+
+def by_brute_force(schedule, images, x_t, t):
+    """Bayes' rule with densities, one number at a time."""
+    out = []
+    for seen, step in zip(x_t, t, strict=True):
+        a, v = schedule.alpha_bar[step].sqrt(), 1 - schedule.alpha_bar[step]
+        p = [td.Normal(a * image, v.sqrt()).log_prob(seen).sum().exp() for image in images]
+        out.append(sum(w * image for w, image in zip(p, images, strict=True)) / sum(p))
+    return torch.stack(out)
+
+
+@pytest.mark.equation("eq-posterior-weights", "eq-optimal-denoiser", "eq-image-posterior")
+@pytest.mark.parametrize("chunk", [1, 2, 7, 100])
+def test_the_best_denoiser_agrees_with_brute_force(chunk):
+    schedule, t = linear_schedule(30, 0.01, 0.3), torch.tensor([1, 5, 12, 30])
+    images = normal(7, 1, 2, 2, seed=1)
+    x_t = sample_xt(schedule, images[:4], normal(4, 1, 2, 2, seed=2), t)
+    ours = optimal_denoiser(schedule, images, chunk)(x_t, t)
+    torch.testing.assert_close(ours, by_brute_force(schedule, images, x_t, t))
+    weights = posterior_weights(schedule, images, x_t, t, chunk)
+    assert weights.shape == (4, 7)
+    torch.testing.assert_close(weights.sum(1), torch.ones(4).double())
+    torch.testing.assert_close((weights @ images.flatten(1)).reshape(4, 1, 2, 2), ours)
+
+
+@pytest.mark.equation("eq-conditional-mean")
+def test_it_minimises_the_squared_error():
+    # The error of the best guess is orthogonal to every function of x_t.
+    n, schedule, t = 200_000, one_step(0.5), torch.ones(1).long()
+    images = normal(4, 2, seed=1)
+    index = torch.randint(4, (n,), generator=seeded(2))
+    x_t = sample_xt(schedule, images[index], normal(n, 2, seed=3), t.expand(n))
+    error = images[index] - optimal_denoiser(schedule, images)(x_t, t.expand(n))
+    for function in (torch.ones_like(x_t), x_t, torch.sin(3 * x_t), x_t.flip(1) ** 2):
+        products = error * function
+        stderr = products.std(0) / n**0.5
+        assert (stderr < 0.01).all()
+        assert (products.mean(0).abs() < 4 * stderr).all()
+
+
+def test_float32_in_float32_out_and_the_digits_of_float64(images):
+    schedule = linear_schedule(1000)
+    images = torch.cat([images, images + 1e-3 * normal(5, 1, 28, 28, seed=1)])  # hard to tell apart
+    for step in (1, 2, 500, 1000):
+        t = torch.full((10,), step)
+        x_t = sample_xt(schedule, images, normal(10, 1, 28, 28, seed=step), t).float()
+        single = optimal_denoiser(schedule, images.float())(x_t, t)
+        double = optimal_denoiser(schedule, images.float().double())(x_t.double(), t)
+        assert single.dtype == torch.float32
+        torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-6)
+
+
+def test_it_goes_from_one_image_to_the_mean_of_all(images):
+    schedule = Schedule(torch.tensor([1.0, 1 - 1e-6, 1e-12, 0.0]).double())
+    x_t = sample_xt(schedule, images[:3], normal(3, 1, 28, 28, seed=1), torch.tensor([1, 2, 3]))
+    x_0_hat = optimal_denoiser(schedule, images)(x_t, torch.tensor([1, 2, 3]))
+    torch.testing.assert_close(x_0_hat[0], images[0])
+    torch.testing.assert_close(x_0_hat[1], images.mean(0), rtol=0, atol=1e-3)
+    torch.testing.assert_close(x_0_hat[2], images.mean(0))
+
+
+def test_a_single_image_is_always_the_answer(images):
+    x_t, t = normal(2, 1, 28, 28, seed=1), torch.tensor([1, 30])
+    denoise = optimal_denoiser(linear_schedule(30), images[:1])
+    torch.testing.assert_close(denoise(x_t, t), images[:1].expand(2, -1, -1, -1))
+
+
+def test_refusals(images):
+    for alpha in (-0.1, 1.0, 1.5, math.nan):
+        with pytest.raises(ValueError, match="alpha_bar"):
+            bound(lambda x, t: x, images, alpha, torch.zeros(()).double())
+    with pytest.raises(ValueError, match=r"2 k / 255 - 1 with whole k"):
+        bound(lambda x, t: x, images * 0.99, 0.5, torch.zeros(()).double())
+    denoise = optimal_denoiser(one_step(0.5), images)
+    with pytest.raises(ValueError, match="from 1 to 1, got 2 to 2"):
+        denoise(images[:1], torch.tensor([2]))
+    with pytest.raises(ValueError, match=r"image \(1, 28, 28\), x_t \(1, 28, 1\)"):
+        denoise(images[:1, :, :, :1], torch.tensor([1]))

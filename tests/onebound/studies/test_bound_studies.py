@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from onebound.studies import bound, bound_samples
+from onebound.studies.records import load_record
+
+
+@pytest.mark.parametrize("name", bound.SETTINGS)
+def test_the_parts_of_a_recorded_bound_add_up(name):
+    (run,) = load_record(bound)[name]
+    found = run.result
+    parts = sum(found[part][0] for part in ("decoder", "steps", "prior"))
+    assert parts == pytest.approx(found["total"][0], abs=1e-4)
+    assert sum(found["crossed"]) == pytest.approx(found["steps"][0], abs=1e-4)
+
+
+def test_no_step_of_the_schedules_is_above_the_intervals():
+    for entry in bound.ENTRIES.values():
+        assert entry.SCHEDULE.log_snr[1] <= bound.EDGES[-1]
+
+
+def test_more_draws_leave_the_first_as_they_are():
+    few, many = (bound_samples.draw(3, "unet", n) for n in (1, 3))
+    torch.testing.assert_close(few, many[:1], atol=1e-3, rtol=0)
+    assert few.shape == (1, 1, 28, 28)

@@ -1,0 +1,179 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import asdict
+from importlib import import_module, reload
+
+import pytest
+import torch
+from torch import Generator
+
+from onebound.data.fetch import SHA256
+from onebound.data.images import static_binarisation
+from onebound.data.mnist import load_mnist
+from onebound.evaluation.estimates import estimate, per_example
+from onebound.zoo import iwae_conv, vae_conv
+from onebound.zoo.__main__ import make
+from onebound.zoo.cards import FOLDER, ZooError, load_model, names
+
+NAMES = names()
+
+# A model of the zoo that trains in a second, in a folder of its own.
+LINE = """
+    import torch
+    from onebound.training import checkpoint
+    from onebound.training.loop import train as run
+
+    RECIPE = {"epochs": 4, "batch_size": 10, "learning_rate": 0.1, "seed": 0}
+    checkpoint.EVERY = -1.0  # a state after every step
+
+    def build():
+        torch.manual_seed(1)
+        return torch.nn.Linear(1, 1)
+
+    def train(model, checkpoint):
+        data = torch.linspace(-1, 1, 200)[:, None]
+        loss = lambda x: (model(x)[:, 0] - 3 * x[:, 0] + 0.1 * torch.randn(len(x))) ** 2
+        for epoch in run(model, loss, data, **RECIPE, checkpoint=checkpoint):
+            yield {
+                "epoch": epoch.number,
+                "steps": epoch.steps,
+                "seconds": epoch.seconds,
+                "loss": epoch.loss,
+            }
+
+    def measure(model):
+        return {"slope": [model.weight.item(), 0.0]}
+"""
+
+
+@pytest.fixture
+def line(tmp_path, monkeypatch):
+    (tmp_path / "line.py").write_text(textwrap.dedent(LINE))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("onebound.training.checkpoint.EVERY", 30.0)  # the module changes it
+    sys.modules.pop("line", None)
+    yield import_module("line")
+    sys.modules.pop("line", None)
+
+
+def test_what_was_made_is_what_is_loaded(line, tmp_path):
+    made = make(line, tmp_path / "work")
+    model, card = load_model(line)
+    assert asdict(card) == asdict(made)
+    assert card.metrics["slope"][0] == model.weight.item() == pytest.approx(3, abs=0.1)
+    assert not model.training
+    assert card.parameters == 2
+    assert card.steps == 80
+    assert card.images_seen == 800
+    assert [record["epoch"] for record in card.history] == [1, 2, 3, 4]
+    assert card.seconds == pytest.approx(card.history[-1]["seconds"], abs=0.1)
+    assert not (tmp_path / "work").exists()
+    assert sorted(path.name for path in tmp_path.glob("line.*")) == [
+        "line.json",
+        "line.py",
+        "line.safetensors",
+    ]
+
+
+def test_weights_are_stored_in_half_precision_and_measured_as_stored(line, tmp_path):
+    make(line, tmp_path / "work")
+    model, _ = load_model(line)
+    assert model.weight.dtype == torch.float32
+    assert torch.equal(model.weight, model.weight.half().float())
+
+
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(line, tmp_path):
+    expected = make(line, tmp_path / "work")
+    script = "import sys, pathlib, line, onebound.zoo.__main__ as m; "
+    script += "m.make(line, pathlib.Path('work'))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    checkpoint = tmp_path / "work" / "checkpoint"
+    run = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=environment)
+    while not checkpoint.exists() and run.poll() is None:
+        time.sleep(0.001)
+    run.send_signal(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert json.loads((tmp_path / "line.json").read_text())["weights"] == expected.weights
+    reload(line)
+    resumed = make(line, tmp_path / "work")
+    assert resumed.weights == expected.weights
+    assert [r["loss"] for r in resumed.history] == [r["loss"] for r in expected.history]
+
+
+def test_two_processes_share_a_run(line, tmp_path):
+    (tmp_path / "go.py").write_text(
+        "import pathlib, line, onebound.zoo.__main__ as m; m.make(line, pathlib.Path('work'))"
+    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "go.py"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+    subprocess.run(
+        [sys.executable, *launch], cwd=tmp_path, env=environment, check=True, timeout=120
+    )
+    assert load_model(line)[1].machine["processes"] == 2
+
+
+def test_a_missing_model_is_named_and_how_to_make_it(line):
+    with pytest.raises(ZooError, match=r"no trained line .*python -m onebound.zoo line"):
+        load_model(line)
+
+
+def test_damaged_weights_are_refused(line, tmp_path):
+    make(line, tmp_path / "work")
+    weights = tmp_path / "line.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ZooError, match=r"weights of line are damaged .*SHA-256 is [0-9a-f]{64}"):
+        load_model(line)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"name": "line", "colour": "red"}'])
+def test_a_damaged_card_is_refused(line, tmp_path, text):
+    make(line, tmp_path / "work")
+    (tmp_path / "line.json").write_text(text)
+    with pytest.raises(ZooError, match="card of line is damaged"):
+        load_model(line)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_model_is_that_of_its_recipe(name):
+    entry = import_module(f"onebound.zoo.{name}")
+    _, card = load_model(entry)
+    assert card.recipe == entry.RECIPE, "the recipe changed: train it again"
+    assert card.data == SHA256
+    assert card.history[-1]["epoch"] == card.recipe["epochs"] == len(card.history)
+
+
+def test_the_zoo_stays_small():
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.safetensors")) < 12e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_metric_of_a_card_comes_out_again(name):
+    entry = import_module(f"onebound.zoo.{name}")
+    model, card = load_model(entry)
+    measured = entry.measure(model)
+    assert measured.keys() == card.metrics.keys()
+    for metric, (mean, stderr) in card.metrics.items():
+        # The same images and, on one machine, the same noise; elsewhere the noise may differ.
+        assert measured[metric][0] == pytest.approx(mean, abs=0.2 * stderr), metric
+
+
+@pytest.mark.parametrize("entry", [vae_conv, iwae_conv], ids=["vae_conv", "iwae_conv"])
+def test_a_vae_has_the_bound_of_its_card(entry):
+    model, card = load_model(entry)
+    test = static_binarisation(load_mnist().test_images)
+    noise = Generator().manual_seed(1)
+    one, other = (per_example(lambda x: model.bound(x, noise).elbo, test) for _ in range(2))
+    mean, stderr = card.metrics["elbo"]
+    # The images are those of the card, so two numbers differ by the noise in z alone.
+    assert abs(one.mean().item() - mean) < 4 * estimate(one - other).stderr
+    assert estimate(one).stderr == pytest.approx(stderr, rel=0.05)
