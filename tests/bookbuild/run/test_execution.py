@@ -10,16 +10,8 @@ import pytest
 from conftest import ONE, Book, cell
 
 from bookbuild.run import execution
-from bookbuild.run.execution import (
-    NotSetUpError,
-    current_folder,
-    execute,
-    executed_notebook,
-    jobs,
-    lock,
-    outputs_folder,
-    prune,
-)
+from bookbuild.run.cache import current_folder, executed_notebook, lock, prune
+from bookbuild.run.execution import NotSetUpError, execute, jobs, outputs_folder
 from bookbuild.source.chapters import BookError, read_pages
 
 
