@@ -154,7 +154,7 @@ def outline(part: Stateful) -> str:
 
 def fingerprint(data: Shaped[Tensor, "..."]) -> str:
     """Say what data are: type, shape, and the start of the SHA-256 of their values."""
-    content = data.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    content = data.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
     return f"{data.dtype} {tuple(data.shape)} {sha256(content).hexdigest()[:16]}"
 
 

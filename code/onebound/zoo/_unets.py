@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -56,11 +56,11 @@ class Objective:
         noise: Generator | None = None,
     ) -> Float[Tensor, "B"]:
         """Return the weighted squared error at a random step of each image."""
-        x_0, told = to_signed(levels), network
+        x_0, told = to_signed(levels), cast(Network, network)
         t = stratified_t(len(x_0), self.schedule.T, noise).to(x_0.device)
         eps = noise_like(x_0, noise)
         if self.untold is not None:
-            told = partial(network, y=hidden(y, self.untold, network.classes, noise))
+            told = partial(network, y=hidden(y, self.untold, cast(UNet, network).classes, noise))
         denoise = denoiser(self.schedule, told, self.x_0_from)
         return denoising_loss(self.schedule, denoise, x_0, eps, t, self.weight)
 
