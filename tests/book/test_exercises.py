@@ -20,12 +20,15 @@ def test_exercises_are_graded_and_have_hints_and_solutions(path):
     text = path.read_text(encoding="utf-8")
     found = {match["label"]: match["text"] for match in EXERCISE.finditer(text)}
     assert len(found) == text.count("{exercise}") >= 3
+    quick = [label for label, words in found.items() if words.startswith("*Two minutes.* ")]
     for label, words in found.items():
-        assert re.match(r"\*(Easy|Medium|Hard|Open-ended)\.\* ", words), f"{label}: no grade"
-        assert ":::{dropdown} Hint\n" in words, f"{label}: no hint"
+        grades = r"\*(Two minutes|Easy|Medium|Hard|Open-ended)\.\* "
+        assert re.match(grades, words), f"{label}: no grade"
+        folded = "Answer" if label in quick else "Hint"
+        assert f":::{{dropdown}} {folded}\n" in words, f"{label}: no {folded.lower()}"
     assert sum(words.startswith("*Open-ended.*") for words in found.values()) == 1
     solved = re.findall(r"\{solution-start\} (\S+)$", solutions(path), re.MULTILINE)
-    assert solved == list(found)
+    assert quick + solved == list(found)  # those of two minutes come first, answered in place
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
