@@ -43,7 +43,7 @@ class Objective:
 
     schedule: Schedule
     x_0_from: X0From
-    weight: Float[Tensor, "T+1"]
+    weight: Float[Tensor, "steps"]
     """Of the squared error of x_0_hat, see `denoising_loss`."""
     untold: float | None = None
     """Share of the images whose label the network is not told; None: it takes no labels."""
@@ -72,7 +72,7 @@ def hidden(
     return y.masked_fill(torch.rand(len(y), generator=noise).to(y.device) < share, untold)
 
 
-def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "T+1"]:
+def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "steps"]:
     """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
 
     Where the noise is strong it is decided which digit it will be. The loss of v counts every step

@@ -1,5 +1,4 @@
 import json
-import math
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from onebound.data.mnist import load_mnist
 from onebound.diffusion.bound import kl_coefficients, reverse_variance
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim, log_prob_discretised_normal
+from onebound.networks.unet import UNet
 from onebound.zoo import iwae_conv, unet_bound, vae_conv
 from onebound.zoo.__main__ import make
 from onebound.zoo.cards import FOLDER, ZooError, load_model, names
@@ -231,5 +231,5 @@ def test_what_is_measured_of_the_bound_has_the_names_of_its_groups(monkeypatch):
     monkeypatch.setattr(unet_bound, "groups", groups)
     monkeypatch.setattr(unet_bound, "with_steps", lambda network, schedule: (network, schedule))
     monkeypatch.setattr(unet_bound, "denoiser_of", lambda network: network)
-    found = {name: mean for name, (mean, _) in unet_bound.measure(None).items()}
+    found = {name: mean for name, (mean, _) in unet_bound.measure(UNet(4, 4, 4, 1)).items()}
     assert found == {"bits_per_dim": 7, "decoder": 1, "steps": 2, "prior": 4, "finer": 17}
