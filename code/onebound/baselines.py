@@ -18,7 +18,7 @@ from onebound.distributions import kl_normal_standard, noise_like
 from onebound.likelihoods import log_prob_discretised_logistic, log_prob_discretised_normal
 from onebound.networks.conv import residuals
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.model import VAE
 
 
