@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from onebound.checks import check_images, check_positive, check_times, trusted
+from onebound.checks import check_images, check_positive, check_precise, check_times, trusted
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
@@ -37,11 +37,7 @@ def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
             f"expected images of shape (B, {', '.join(map(str, shape))}) with B >= 1, got shape "
             f"{tuple(x.shape)}: build the network with `shape` for others"
         )
-    if not x.is_floating_point():
-        raise ValueError(
-            f"expected floating-point images, got {x.dtype}: convert grey levels with "
-            "onebound.data.images.to_unit or to_signed"
-        )
+    check_precise(x, "convert grey levels with onebound.data.images.to_unit or to_signed")
 
 
 def check_step(
