@@ -14,6 +14,11 @@ SHAPE: Shape = (1, 28, 28)
 """The digits of MNIST."""
 
 
+def shape_of(x: Shaped[Tensor, "B C H W"]) -> Shape:
+    """Return the shape of each image of a batch."""
+    return x.shape[1], x.shape[2], x.shape[3]
+
+
 def check_sizes(**sizes: int) -> None:
     """ValueError if a size is no whole number of at least 1."""
     for name, size in sizes.items():
