@@ -171,7 +171,6 @@ def test_static_binarisation_is_fixed_by_its_seed_alone() -> None:
     [
         (torch.zeros(2, 1, 28, 28), r"torch.float32 with shape \(2, 1, 28, 28\)"),
         (torch.zeros(2, 1, 28, 28, dtype=torch.int64), r"torch.int64"),
-        (torch.zeros(2, 28, 28, dtype=torch.uint8), r"torch.uint8 with shape \(2, 28, 28\)"),
         (torch.zeros(2, 784, dtype=torch.uint8), r"shape \(2, 784\)"),
         (torch.zeros((), dtype=torch.uint8), r"shape \(\)"),
         (np.zeros((2, 1, 28, 28), np.uint8), r"ndarray of uint8"),
@@ -180,7 +179,7 @@ def test_static_binarisation_is_fixed_by_its_seed_alone() -> None:
 def test_what_are_not_levels_is_refused_by_name(
     function: Callable[[Any], torch.Tensor], bad: Any, got: str
 ) -> None:
-    with pytest.raises(ValueError, match=rf"expected a torch.uint8 tensor .*28\), got .*{got}"):
+    with pytest.raises(ValueError, match=rf"expected a torch.uint8 tensor .*H, W\), got .*{got}"):
         function(bad)
 
 
