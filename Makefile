@@ -121,23 +121,23 @@ studies: $(READY) ## run what the records of the studies lack; NAMES="muon ..." 
 	$(BIN)/python -m bookbuild.run.studies $(NAMES)
 
 bench: $(READY) ## measure what training and sampling cost here (40 minutes; nothing else may run)
-	$(BIN)/python tools/bench.py
+	$(BIN)/python code/tools/bench.py
 
 style: $(READY) ## format the code and mend what can be mended
-	$(BIN)/ruff check --fix --quiet code tests tools
-	$(BIN)/ruff format code tests tools
+	$(BIN)/ruff check --fix --quiet code tests
+	$(BIN)/ruff format code tests
 	$(BIN)/typos --write-changes
 
 quality: $(READY) ## check formatting, lint, types, docstrings and spelling; change nothing
-	$(BIN)/ruff format --check code tests tools
-	$(BIN)/ruff check code tests tools
+	$(BIN)/ruff format --check code tests
+	$(BIN)/ruff check code tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/typos
 
 clean: ## remove the built book; keep the environment and the data
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find code tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find code tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment as well; downloaded data stays in its cache folder
 	rm -rf $(VENV) code/*.egg-info tests/browser/node_modules

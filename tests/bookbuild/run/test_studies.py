@@ -10,7 +10,7 @@ from onebound.studies.records import StudyError, load_record, over_seeds, record
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study of two settings and two seeds, which needs no training."""
-    made = ModuleType("onebound.studies.records.example")
+    made = ModuleType("onebound.studies.example")
     made.__file__ = str(tmp_path / "example.py")
     made.SETTINGS = {"one": {"factor": 1}, "two": {"factor": 2}}
     made.SEEDS = (0, 1)
