@@ -36,9 +36,9 @@ from bookbuild.run.cache import (
     take_over,
 )
 from bookbuild.run.keys import key_of, not_installed, page_inputs, versions
-from bookbuild.run.machine import machine
 from bookbuild.run.times import Progress, expected
 from bookbuild.source.chapters import BookError, Page, read_pages
+from onebound.machine import cores, machine
 
 CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machine
 ROOM = 2 << 30  # bytes; no chapter needs more
@@ -184,17 +184,10 @@ def jobs() -> int:
     """
     said = os.environ.get("ONEBOUND_JOBS")
     if said is None:
-        return max(1, min(_cores(), _memory() // ROOM))
+        return max(1, min(cores(), _memory() // ROOM))
     if not re.fullmatch("[1-9][0-9]*", said):
         raise BookError(f"ONEBOUND_JOBS is {said!r}, but should be a number of pages such as 2")
     return int(said)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> int:
@@ -310,7 +303,7 @@ def _environment(root: Path) -> dict[str, str]:
     """Return the environment of a kernel."""
     # The cells import the very files that the key covers, whatever else is installed.
     search = [str(root / "code"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = str(max(1, _cores() // jobs()))
+    threads = str(max(1, cores() // jobs()))
     return {
         **dict.fromkeys(THREADS, threads),
         **dict.fromkeys(KEPT, str(1 << 30)),
