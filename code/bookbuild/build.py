@@ -33,7 +33,8 @@ def build(root: Path, *, fresh: bool = False) -> None:
     libraries = {path.name for folder in LIBRARIES for path in folder.glob("*.dist-info")}
     renderer.update("\n".join(sorted(libraries)).encode())
     with lock(root):
-        rendered = {path.relative_to(out / ".doctrees") for path in out.rglob("*.doctree")}
+        trees = out / ".doctrees"
+        rendered = {path.relative_to(trees) for path in trees.rglob("*.doctree")}
         gone = rendered - {Path(f"{name}.doctree") for name in read_pages(root)}
         other = not stamp.exists() or stamp.read_text() != renderer.hexdigest()
         if marker.exists() or gone or other:  # Sphinx never removes the HTML of a page that is gone
