@@ -7,8 +7,10 @@ repository, so that the build needs no browser.
 import re
 import sys
 from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from bookbuild.browser import find_chromium
@@ -16,7 +18,8 @@ from bookbuild.browser import find_chromium
 STATES = {"first-look": "k=9"}
 """What a still shows, as its address says it, where that is not what the figure begins with."""
 WIDTH, RATIO = 720, 2
-READY = """(root) => root.figure && !root.figure.busy"""
+COLOURS = 64
+READY = "(root) => root.figure && !root.figure.busy"
 PICTURE = f"(root) => root.figure.picture({WIDTH}, {RATIO})"
 _FIGURE = re.compile(r"^`{3,}\{live\} (\S+)\n:name: (\S+)", re.MULTILINE)
 
@@ -39,8 +42,10 @@ def main() -> None:
             figure = tab.locator(f"#{identifier}").element_handle()
             tab.wait_for_function(READY, arg=figure)
             content = b64decode(tab.evaluate(PICTURE, figure).partition(",")[2])
-            (root / f"book/images/live-{name}.png").write_bytes(content)
-            print(f"live-{name}.png: {len(content)} bytes")
+            file = root / f"book/images/live-{name}.png"
+            picture = Image.open(BytesIO(content)).quantize(COLOURS)
+            picture.save(file, optimize=True)
+            print(f"{file.name}: {file.stat().st_size} bytes")
         browser.close()
 
 
