@@ -118,10 +118,10 @@ train: $(READY) ## train the models of the zoo again; a run that was stopped goe
 	$(BIN)/python -m onebound.zoo
 
 studies: $(READY) ## run what the records of the studies lack; NAMES="muon ..." for some (minutes to hours)
-	$(BIN)/python -m bookbuild.studies $(NAMES)
+	$(BIN)/python -m bookbuild.run.studies $(NAMES)
 
 bench: $(READY) ## measure what training and sampling cost here (40 minutes; nothing else may run)
-	$(BIN)/python -m bookbuild.bench
+	$(BIN)/python code/tools/bench.py
 
 style: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet code tests

@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 from bookbuild.build import build
-from bookbuild.chapters import BookError
-from bookbuild.execution import NotSetUpError, execute
-from bookbuild.gate import gate
-from bookbuild.links import check_links
-from bookbuild.notebooks import write_notebooks
-from bookbuild.outputs import faults, renew
+from bookbuild.checks.compare import compare
+from bookbuild.checks.gate import gate
+from bookbuild.checks.links import check_links
+from bookbuild.notebooks.export import write_notebooks
 from bookbuild.pdf import print_book
-from bookbuild.values import compare, record
+from bookbuild.run.execution import NotSetUpError, execute
+from bookbuild.run.outputs import faults, renew
+from bookbuild.run.values import record
+from bookbuild.source.chapters import BookError
 
 NOT_SET_UP = 3  # the status that lets the Makefile install what pages need to execute
 
@@ -31,7 +32,6 @@ def main() -> int:
     commands.add_parser("execute", help="run the cells of every page whose outputs are out of date")
     checks = commands.add_parser("gate", help="check a built book")
     checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
-    commands.add_parser("picture", help="draw the digits at the top of README again")
     commands.add_parser("record", help="write down the numbers of this build")
     commands.add_parser("compare", help="compare the numbers of this build with those written down")
     arguments = parser.parse_args()
@@ -51,10 +51,6 @@ def main() -> int:
             check_links(Path.cwd())
         elif arguments.command == "execute":
             execute(Path.cwd())
-        elif arguments.command == "picture":
-            from bookbuild.picture import draw_picture  # which needs PyTorch, as nothing else here
-
-            draw_picture(Path.cwd() / "book/images/samples.png")
         elif arguments.command == "record":
             record(Path.cwd())
         elif arguments.command == "compare":

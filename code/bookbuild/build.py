@@ -7,12 +7,13 @@ from pathlib import Path
 
 from jupyter_book.sphinx import build_sphinx
 
-from bookbuild.chapters import BookError, read_pages
-from bookbuild.equations import check
-from bookbuild.execution import execute, lock, prune, say
-from bookbuild.gate import gate
-from bookbuild.keys import LIBRARIES
-from bookbuild.values import RECORD, compare
+from bookbuild.checks.compare import compare
+from bookbuild.checks.gate import gate
+from bookbuild.run.execution import execute, lock, prune, say
+from bookbuild.run.keys import LIBRARIES
+from bookbuild.run.values import RECORD
+from bookbuild.source.chapters import BookError, read_pages
+from bookbuild.source.equations import check
 
 
 def build(root: Path, *, fresh: bool = False) -> None:
@@ -27,7 +28,7 @@ def build(root: Path, *, fresh: bool = False) -> None:
     check(root)
     execute(root, fresh=fresh)
     out, marker, stamp = (root / f"_build{name}" for name in ("", "/.unfinished", "/.renderer"))
-    renderer = sha256(b"".join(map(Path.read_bytes, sorted(Path(__file__).parent.glob("*.py")))))
+    renderer = sha256(b"".join(map(Path.read_bytes, sorted(Path(__file__).parent.rglob("*.py")))))
     libraries = {path.name for folder in LIBRARIES for path in folder.glob("*.dist-info")}
     renderer.update("\n".join(sorted(libraries)).encode())
     with lock(root):

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, PageElement, Tag
 
-from bookbuild.browser import find_chromium
-from bookbuild.chapters import BookError, page_names
+from bookbuild.checks.browser import find_chromium
+from bookbuild.source.chapters import BookError, page_names
 
 PDF = Path("_build/onebound.pdf")
 PATIENCE = 1_800_000  # milliseconds; the book is long and a busy machine slow

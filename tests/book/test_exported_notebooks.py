@@ -17,10 +17,10 @@ import pytest
 from filelock import FileLock
 from packaging.requirements import Requirement
 
-from bookbuild.chapters import read_pages
-from bookbuild.execution import CELL_TIMEOUT
-from bookbuild.notebooks import make_notebooks
-from bookbuild.targets import chapter_numbers
+from bookbuild.notebooks.export import make_notebooks
+from bookbuild.notebooks.targets import chapter_numbers
+from bookbuild.run.execution import CELL_TIMEOUT
+from bookbuild.source.chapters import read_pages
 
 ROOT = Path(__file__).parents[2]
 NAMES = [name for name, page in read_pages(ROOT).items() if page.cells]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bookbuild.equations import KINDS, faults, index
+from bookbuild.source.equations import KINDS, faults, index
 
 ROOT = Path(__file__).parents[2]
 

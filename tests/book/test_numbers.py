@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from bookbuild.chapters import Page, markdown_config, page_names, read_page
+from bookbuild.source.chapters import Page, markdown_config, page_names, read_page
 
 ROOT = Path(__file__).parents[2]
 GIVEN = tomllib.loads((ROOT / "book/numbers.toml").read_text(encoding="utf-8"))

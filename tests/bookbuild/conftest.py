@@ -15,9 +15,9 @@ from myst_nb.ext.glue.crossref import read_glue_cache
 
 import bookbuild
 from bookbuild.build import build
-from bookbuild.chapters import read_pages
-from bookbuild.execution import execute
-from bookbuild.keys import key_of, page_inputs
+from bookbuild.run.execution import execute
+from bookbuild.run.keys import key_of, page_inputs
+from bookbuild.source.chapters import read_pages
 
 HEADER = """---
 jupytext:
@@ -44,8 +44,8 @@ parse:
   myst_enable_extensions: [colon_fence, dollarmath]
 sphinx:
   local_extensions:
-    bookbuild.launch_extension: {Path(bookbuild.__file__).parents[1]}
-    bookbuild.cache_extension: {Path(bookbuild.__file__).parents[1]}
+    bookbuild.extensions.buttons: {Path(bookbuild.__file__).parents[1]}
+    bookbuild.extensions.executed: {Path(bookbuild.__file__).parents[1]}
 """,
     "book/index.md": "# Tiny\n\nThe value is {glue:}`one.md::value`.\n",
     "code/tiny/__init__.py": "",

@@ -1,7 +1,7 @@
 import pytest
 from conftest import Book, cell
 
-from bookbuild.chapters import BookError
+from bookbuild.source.chapters import BookError
 
 
 def test_a_built_book_is_whole(built: Book):

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from bookbuild.browser import find_chromium
-from bookbuild.chapters import BookError
+from bookbuild.checks.browser import find_chromium
 from bookbuild.pdf import headings, one_document
+from bookbuild.source.chapters import BookError
 
 FORMULA = (
     '<mjx-container><mjx-math aria-hidden="true"></mjx-math><mjx-assistive-mml><math><mi>x</mi>'

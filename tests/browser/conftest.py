@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from bookbuild.browser import find_chromium
-from bookbuild.chapters import BookError
+from bookbuild.checks.browser import find_chromium
+from bookbuild.source.chapters import BookError
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build/html"

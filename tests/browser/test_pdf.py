@@ -8,8 +8,8 @@ from conftest import HTML, ROOT
 from pypdf import PdfReader
 from pypdf.generic import Destination
 
-from bookbuild.chapters import page_names
 from bookbuild.pdf import PDF
+from bookbuild.source.chapters import page_names
 
 
 @pytest.fixture(scope="module")
