@@ -35,10 +35,10 @@ export class PixelModel {
 
   /**
    * Steps from noise to `count` images. Yields what `ddim` does, with the step of the network.
-   * With `from`, {x0, t}: from these images with noise up to step t.
+   * With `from`, {x0, t}: from these images with noise up to step t. `noise` maps a length to normal
+   * numbers; without it they follow from the seed.
    */
-  * draw({count, steps, seed, eta = 0, digits, strength = 1, from}) {
-    const noise = normal(seed);
+  * draw({count, steps, seed, eta = 0, digits, strength = 1, from, noise = normal(seed)}) {
     const kept = evenSteps(T, steps).filter((t) => !from || t <= from.t);
     const coarse = this.schedule.respaced(kept);
     let xT = noise(count * PIXELS);

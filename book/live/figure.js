@@ -34,6 +34,7 @@ export class Figure {
     this.voice = make("p", {className: "live-voice"});
     this.voice.setAttribute("aria-live", "polite");
     this.inputs = {};
+    this.busy = false;
   }
 
   /** Show it in place of the still. */

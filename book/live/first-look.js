@@ -75,14 +75,14 @@ export function firstLook(root, helper, model) {
       const step = await helper.ask("next");
       if (mine !== run) return false;
       seconds += (performance.now() - started) / 1000;
-      taken.push(step);
+      if (step) taken.push(step);
     }
     return mine === run;
   }
 
   async function goOn() {
     const mine = run;
-    playing = true;
+    playing = figure.busy = true;
     for (;;) {
       const rest = new Promise((done) => setTimeout(done, still() ? 0 : SLOWEST));
       if (!(await reach(state.k, mine))) return;
@@ -93,7 +93,7 @@ export function firstLook(root, helper, model) {
       if (!playing || state.k >= state.steps) break;
       state.k++;
     }
-    playing = false;
+    playing = figure.busy = false;
     show();
     figure.settle();
   }
@@ -102,14 +102,12 @@ export function firstLook(root, helper, model) {
   async function begin(to) {
     run++;
     [taken, state.k, seconds, playing] = [[], 0, 0, to === undefined];
-    figure.busy = true;
     const {steps, strength, seed, noise} = state;
-    figure.inputs.strength(strength);
     const options = {count: COUNT, steps, seed, eta: noise, strength, digits: digits()};
+    figure.busy = true;
     show();
     await helper.ask("begin", {model, options});
-    await (to === undefined ? goOn() : move(to));
-    figure.busy = false;
+    return to === undefined ? goOn() : move(to);
   }
 
   const fails = (error) => figure.fail(error);
@@ -120,10 +118,14 @@ export function firstLook(root, helper, model) {
   };
 
   async function move(to) {
+    const mine = run;
     playing = false;
+    figure.busy = true;
     state.k = Math.max(0, Math.min(state.steps, to));
     show();
-    if (await reach(state.k, run)) show();
+    if (!(await reach(state.k, mine))) return;
+    figure.busy = false;
+    show();
     figure.settle();
   }
 

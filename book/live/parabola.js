@@ -1,6 +1,6 @@
 // `onebound.exact.toy.Parabola`: p(z) = N(0, 1), p(x|z) = N((z, z^2), sigma^2 I), solved on a grid.
 
-const REACH = 8, POINTS = 4001;
+const REACH = 20, POINTS = 8001; // as in the chapter
 const CELL = (2 * REACH) / (POINTS - 1);
 /** The grid of z that integrals are taken on. */
 export const GRID = Float64Array.from({length: POINTS}, (_, i) => -REACH + i * CELL);

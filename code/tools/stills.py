@@ -44,7 +44,7 @@ def main() -> None:
             content = b64decode(tab.evaluate(PICTURE, figure).partition(",")[2])
             file = root / f"book/images/live-{name}.png"
             picture = Image.open(BytesIO(content)).quantize(COLOURS)
-            picture.save(file, optimize=True)
+            picture.save(file)
             print(f"{file.name}: {file.stat().st_size} bytes")
         browser.close()
 

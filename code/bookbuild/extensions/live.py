@@ -1,8 +1,8 @@
 """The Sphinx extension that puts figures into pages which run there, with the book's own models.
 
-``{live}`` is a figure like any other: a still picture, its alt text and a caption, which is all that
-paper and a page without scripts show. Its button loads the program in ``book/live`` and, if the
-figure needs one, a model of the zoo. Both are files of one script each, so that a page from disk
+``{live}`` is a figure like any other: a still picture, its alt text and a caption, which is all
+that paper and a page without scripts show. Its button loads the program in ``book/live`` and,
+if the figure needs one, a model of the zoo. Both are files of one script each, so that a page from disk
 loads them too, and are named after their content. Nothing of it is loaded before.
 """
 
@@ -39,7 +39,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-class bar(nodes.General, nodes.Element):  # noqa: N801 - docutils names nodes so
+class bar(nodes.General, nodes.Element):
     """The place of the button that starts a figure."""
 
 
@@ -102,7 +102,7 @@ def _give_loader(
         for file in ("page.css", "loader.js")
     )
     context["metatags"] = (
-        f'{context.get("metatags", "")}<style>{style}</style>\n'
+        f"{context.get('metatags', '')}<style>{style}</style>\n"
         f'<script type="module">{loader}</script>\n'
     )
 
@@ -148,8 +148,8 @@ def _named(stem: str, text: str) -> tuple[str, str]:
     return f"{stem}-{sha256(text.encode()).hexdigest()[:12]}.js", text
 
 
-def bundle(sources: Path, entry: str) -> str:
-    """Return a module and all that it imports as one script.
+def bundle(sources: Path, *entries: str) -> str:
+    """Return modules and all that they import as one script.
 
     Each module becomes a function that returns what it exports, called in the order of need. The
     sources keep to two forms: ``import {a, b} from "./module.js";``, at the start of a line, and
@@ -171,7 +171,9 @@ def bundle(sources: Path, entry: str) -> str:
         del done[name]
         done[name] = f"const {_variable(name)} = (() => {{\n{body}return {{{exports}}};\n}})();\n"
 
-    add(entry)
+    for entry in entries:
+        if entry not in done:
+            add(entry)
     return "".join(done.values())
 
 
