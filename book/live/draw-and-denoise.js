@@ -1,7 +1,7 @@
 // Your drawing, with noise up to level t, finished by the network.
 
 import {Figure, number} from "./figure.js";
-import {binary, centred, lettersOf, pixelsOf, PIXELS, show, SIDE, stroke} from "./pad.js";
+import {binary, centred, drawable, lettersOf, pixelsOf, PIXELS, show, stroke} from "./pad.js";
 import {cosineSchedule} from "./schedules.js";
 
 const MODEL = "unet_classes";
@@ -11,7 +11,7 @@ const ZIGZAG = [[7, 8], [20, 8], [8, 20], [21, 20]]; // a drawing to begin with
 export async function drawAndDenoise(root, {helper, files}) {
   await helper.load(MODEL, files[MODEL]);
   const {alphaBar} = cosineSchedule(T);
-  let now, run = 0, waiting, last;
+  let now, run = 0, waiting;
   const figure = new Figure(root, {
     label: "Left a pad with your drawing, in the middle the drawing with noise, right six endings",
     defaults: {t: 700, seed: 1, digit: "any", drawn: ""},
@@ -21,7 +21,7 @@ export async function drawAndDenoise(root, {helper, files}) {
     },
     draw,
   });
-  const {state, canvas} = figure;
+  const {state} = figure;
   let drawn = pixelsOf(state.drawn) ?? new Float32Array(PIXELS);
   if (!state.drawn)
     for (let i = 1; i < ZIGZAG.length; i++) stroke(drawn, ZIGZAG[i - 1], ZIGZAG[i]);
@@ -102,36 +102,20 @@ export async function drawAndDenoise(root, {helper, files}) {
     }],
   );
 
-  canvas.classList.add("live-draw");
-  const onPad = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const {side, pad: [left, top]} = layout(box.width);
-    return [((event.clientX - box.left - left) / side) * SIDE,
-      ((event.clientY - box.top - top) / side) * SIDE];
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    const place = onPad(event);
-    if (place.some((value) => value < 0 || value >= SIDE)) return;
-    if (!state.drawn) drawn = new Float32Array(PIXELS);
-    last = place;
-    canvas.setPointerCapture(event.pointerId);
-    follow(event);
+  drawable(figure, (width) => {
+    const {side, pad} = layout(width);
+    return [...pad, side];
+  }, {
+    begin() {
+      if (!state.drawn) drawn = new Float32Array(PIXELS);
+      return drawn;
+    },
+    changed() {
+      state.drawn = lettersOf(binary(drawn));
+      figure.redraw();
+    },
+    done: start,
   });
-  function follow(event) {
-    if (!last) return;
-    const place = onPad(event);
-    stroke(drawn, last, place);
-    last = place;
-    state.drawn = lettersOf(binary(drawn));
-    figure.redraw();
-  }
-  canvas.addEventListener("pointermove", follow);
-  const drop = () => {
-    if (last) start();
-    last = undefined;
-  };
-  canvas.addEventListener("pointerup", drop);
-  canvas.addEventListener("pointercancel", drop);
   start();
   return figure;
 }

@@ -2,7 +2,7 @@
 
 import {digitsOf} from "./digits.js";
 import {COLOURS, Figure, number} from "./figure.js";
-import {binary, centred, lettersOf, pixelsOf, PIXELS, show, SIDE, stroke} from "./pad.js";
+import {binary, centred, drawable, lettersOf, pixelsOf, PIXELS, show} from "./pad.js";
 import {PlaneVAE} from "./plane.js";
 import {bytesOf, tensorsOf} from "./tensors.js";
 
@@ -153,51 +153,45 @@ export async function latentMap(root, {files}) {
     }],
   );
 
+  const inMap = (x, y, {map, top}) => x < map && y > top && y < top + map;
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top, layout(box.width)];
   };
-  const onPad = (x, y, {image, places: [, [left, top]]}) =>
-    [((x - left) / image) * SIDE, ((y - top) / image) * SIDE];
-  let last;
-  canvas.classList.add("live-draw");
-  canvas.addEventListener("pointerdown", (event) => {
+  const follow = (event) => {
     const [x, y, places] = place(event);
-    const [column, row] = onPad(x, y, places);
-    if (x < places.map && y > places.top && y < places.top + places.map) dragged = "z";
-    else if (column >= 0 && column < SIDE && row >= 0 && row < SIDE) {
-      dragged = "pad";
-      if (!state.drawn) drawn = new Float32Array(PIXELS);
-      last = [column, row];
-    } else return;
-    canvas.setPointerCapture(event.pointerId);
+    if (dragged) move(fromMap(places, x, y));
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    dragged = inMap(...place(event));
+    if (dragged) canvas.setPointerCapture(event.pointerId);
     follow(event);
   });
-  function follow(event) {
-    if (!dragged) return;
-    const [x, y, places] = place(event);
-    if (dragged === "z") {
-      move(fromMap(places, x, y));
-    } else {
-      const next = onPad(x, y, places);
-      stroke(drawn, last, next);
-      last = next;
+  canvas.addEventListener("pointermove", follow);
+  for (const end of ["pointerup", "pointercancel"])
+    canvas.addEventListener(end, () => {
+      if (dragged) figure.settle();
+      dragged = false;
+    });
+  drawable(figure, (width) => {
+    const {image, places: [, pad]} = layout(width);
+    return [...pad, image];
+  }, {
+    begin() {
+      if (!state.drawn) drawn = new Float32Array(PIXELS);
+      return drawn;
+    },
+    changed() {
       state.drawn = lettersOf(drawn);
       judge();
-    }
-  }
-  canvas.addEventListener("pointermove", follow);
-  const drop = () => {
-    if (dragged === "pad") {
+    },
+    done() {
       drawn = centred(drawn);
       state.drawn = lettersOf(drawn);
       judge();
-    }
-    if (dragged) figure.settle();
-    dragged = undefined;
-  };
-  canvas.addEventListener("pointerup", drop);
-  canvas.addEventListener("pointercancel", drop);
+      figure.settle();
+    },
+  });
 
   if (pixelsOf(state.drawn)) judge();
   else take(Math.round(state.digit) - 1);

@@ -7,6 +7,7 @@ import {Helper} from "./figure.js";
 import {firstLook} from "./first-look.js";
 import {forwardProcess} from "./forward-process.js";
 import {latentMap} from "./latent-map.js";
+import {oneStep} from "./one-step.js";
 import {reverseStep} from "./reverse-step.js";
 
 const FIGURES = {
@@ -15,6 +16,7 @@ const FIGURES = {
   "first-look": firstLook,
   "forward-process": forwardProcess,
   "latent-map": latentMap,
+  "one-step": oneStep,
   "reverse-step": reverseStep,
 };
 

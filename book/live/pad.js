@@ -69,3 +69,39 @@ export function show(context, x, left, top, size) {
   context.imageSmoothingEnabled = false;
   context.drawImage(canvas, left, top, size, size);
 }
+
+/**
+ * Let a pointer draw on a square of a figure's canvas: `place` gives its left, top and side. `begin`
+ * gives the drawing to go on with, `changed` hears of each stroke, and `done` of the end.
+ */
+export function drawable(figure, place, {begin, changed, done}) {
+  const {canvas} = figure;
+  let drawing, last;
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const [left, top, side] = place(box.width);
+    return [((event.clientX - box.left - left) / side) * SIDE,
+      ((event.clientY - box.top - top) / side) * SIDE];
+  };
+  const follow = (event) => {
+    if (!drawing) return;
+    const next = at(event);
+    stroke(drawing, last, next);
+    last = next;
+    changed();
+  };
+  canvas.classList.add("live-draw");
+  canvas.addEventListener("pointerdown", (event) => {
+    last = at(event);
+    if (last.some((value) => value < 0 || value >= SIDE)) return;
+    drawing = begin();
+    canvas.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  canvas.addEventListener("pointermove", follow);
+  for (const end of ["pointerup", "pointercancel"])
+    canvas.addEventListener(end, () => {
+      if (drawing) done();
+      drawing = undefined;
+    });
+}

@@ -26,6 +26,7 @@ NEEDS = {
     "first-look": ["unet_classes"],
     "forward-process": ["digits"],
     "latent-map": ["vae_plane", "digits"],
+    "one-step": ["unet_small", "digits"],
 }
 """The models of the zoo that each figure needs, and "digits": test digits with their labels."""
 MEGABYTES = 4
