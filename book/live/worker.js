@@ -13,6 +13,9 @@ const answers = {
   load({name, base64}) {
     models[name] ??= new PixelModel(tensorsOf(bytesOf(base64)));
   },
+  denoise({model, xT, t}) {
+    return models[model].denoise(xT, t);
+  },
   begin({model, options}) {
     steps = models[model].draw(options);
   },

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator
 from test_pages import AXE, AXE_RUN, OVERFLOW
 from visit import Visit
 
+from bookbuild.extensions.live import NEEDS
 from live.agreement import check_layers, check_trajectory, load
 from live.engine import Engine
 
@@ -271,5 +272,101 @@ def test_it_agrees_with_pytorch_in_the_browser(browser: Browser):
 
 
 def test_all_figures_are_found():
-    assert {"bound-explorer", "first-look"} <= set(FIGURES)
+    assert set(NEEDS) <= set(FIGURES)
     assert all((Path(HTML) / page).is_file() for page, _ in FIGURES.values())
+
+
+def test_a_walk_over_the_map(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "latent-map")
+    first = shown.values()
+    bound, cost = (
+        float(n.replace("−", "-")) for n in re.findall(r"(−[\d.]+|[\d.]+) nats", first)[::-1][:2]
+    )
+    assert bound < 0 < cost
+    before = shown.picture()
+    shown.slide("first latent", -2)
+    assert shown.picture() != before
+    assert shown.values() == first  # that of the digit, which has not moved
+    canvas = shown.root.locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    side = min(0.6 * box["width"], 460)
+    mouse = shown.page.mouse
+    mouse.click(box["x"] + side / 2, box["y"] + 24 + side / 2)
+    assert abs(float(shown.control("first latent").input_value())) < 0.1
+    # A stroke from top to bottom on the pad is a one, and lands among them.
+    x, y = box["x"] + side + 24 + 0.12 * box["width"], box["y"] + 24 + 0.74 * side
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x - 8, y + 0.22 * side, steps=8)
+    mouse.up()
+    drawn = shown.values()
+    assert drawn != first
+    shown.page.wait_for_function("location.hash.includes('drawn=')")
+    again = Shown(browser, anywhere, "latent-map", shown.page.url.partition("?")[2])
+    assert again.values() == drawn
+    assert shown.visit.complaints == again.visit.complaints == []
+
+
+def test_a_schedule_is_bent(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "forward-process")
+    shown.control("schedule").select_option("yours")
+    first, before = shown.values(), shown.picture()
+    shown.slide("half-way", 6)
+    assert shown.values() != first
+    assert shown.picture() != before
+    shown.slide("step t", 1)
+    assert "with probability 1.00" in shown.values()
+    shown.slide("step t", 1000)
+    assert float(re.search(r"with probability ([\d.]+)", shown.values())[1]) < 0.5
+    shown.page.wait_for_function("location.hash.includes('middle=6')")
+    assert shown.visit.complaints == []
+
+
+def test_a_small_step_back_is_normal(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "reverse-step")
+
+    def elsewhere() -> float:
+        return float(re.search(r"puts ([\d.]+) %", shown.values())[1])
+
+    large = elsewhere()
+    shown.slide("variance of the step", 0.01)
+    assert elsewhere() < large / 5
+    shown.page.wait_for_function("location.hash.includes('beta=0.01')")
+    assert shown.visit.complaints == []
+
+
+def test_a_drawing_is_finished(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "draw-and-denoise", "t=100")
+    assert "in 5 steps" in shown.values()
+    before = shown.picture()
+    canvas = shown.root.locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    mouse = shown.page.mouse
+    mouse.move(box["x"] + 60, box["y"] + 60)
+    mouse.down()
+    mouse.move(box["x"] + 100, box["y"] + 140, steps=6)
+    mouse.up()
+    shown.values()
+    assert shown.picture() != before
+    shown.page.wait_for_function("location.hash.includes('drawn=')")
+    shown.press("Other endings")
+    shown.values()
+    assert shown.visit.complaints == []
+
+
+def test_noise_decides_how_many_digits_are_mixed(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "one-step")
+
+    def mixed() -> int:
+        return int(re.search(r"mean of about (\d+)", shown.values())[1])
+
+    shown.slide("signal’s share α", 0.9)
+    assert mixed() == 1
+    shown.slide("signal’s share α", 0.01)
+    assert mixed() > 5
+    shown.press("Other noise")
+    shown.page.wait_for_function("location.hash.includes('seed=2')")
+    shown.values()
+    assert shown.visit.complaints == []
