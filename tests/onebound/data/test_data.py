@@ -35,7 +35,7 @@ from onebound.data.fetch import (
     main,
 )
 from onebound.data.images import binarise, static_binarisation, to_signed, to_unit
-from onebound.data.mnist import MNIST, load_mnist, split_validation
+from onebound.data.mnist import MNIST, coloured, load_mnist, split_validation
 
 NAMES = list(SHA256)
 
@@ -76,6 +76,30 @@ def test_loading_from_the_cache_takes_less_than_a_second(real: MNIST) -> None:
         return time.process_time() - start
 
     assert min(seconds() for _ in range(3)) < 1
+
+
+def test_coloured_digits_mix_a_colour_and_a_ground(real: MNIST) -> None:
+    digits = real.train_images[:200].clone()
+    digits[:, :, 0, 0], digits[:, :, 0, 1] = 0, 255
+    x = coloured(digits, torch.Generator().manual_seed(1))
+    assert x.shape == (200, 3, 32, 32)
+    assert x.dtype == torch.uint8
+    ground, ink = x[:, :, 2, 2, None, None].double(), x[:, :, 2, 3, None, None].double()
+    assert torch.equal(x[:, :, 0, :].double(), ground[:, :, 0].expand(-1, -1, 32))
+    share = digits.double() / 255
+    mixed = share * ink + (1 - share) * ground
+    assert (x[:, :, 2:-2, 2:-2] - mixed).abs().max() <= 0.5 + 1e-4
+    colours = torch.cat([ground, ink]).flatten()
+    stderr = 256 / 12**0.5 / len(colours) ** 0.5
+    assert abs(colours.mean().item() - 127.5) < 4 * stderr
+    assert torch.equal(x, coloured(digits, torch.Generator().manual_seed(1)))
+
+
+def test_what_is_no_digit_is_not_coloured() -> None:
+    with pytest.raises(ValueError, match=r"expected digits, .* got torch.float32"):
+        coloured(torch.zeros(2, 1, 28, 28))
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 28, 28\)"):
+        coloured(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
 
 
 def test_split_validation_is_the_first_50000_and_the_last_10000() -> None:
