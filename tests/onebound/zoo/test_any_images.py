@@ -35,7 +35,7 @@ def test_a_network_of_any_images_learns_and_draws(make, shape):
 
 
 @pytest.mark.parametrize("untold", [None, 0.1])
-def test_a_training_step_reads_nothing_back(untold):
+def test_a_training_step_makes_no_float64_and_reads_nothing_back(untold):
     network = UNet(1000, width=4, deep_width=16, pairs=1, levels=1, classes=10)
     levels, y = torch.randint(0, 256, (100, 1, 28, 28), dtype=torch.uint8), torch.zeros(100).long()
     objective = for_samples({"tilt": 2.0, "untold": untold})
@@ -44,4 +44,5 @@ def test_a_training_step_reads_nothing_back(untold):
     next(epochs)
     with Watch() as watch:
         next(epochs)
+    assert not watch.doubles
     assert len(watch.reads) <= 3  # a look, and the loss for the state and for the record
