@@ -8,6 +8,7 @@ from bookbuild.build import build
 from bookbuild.checks.compare import compare
 from bookbuild.checks.gate import gate
 from bookbuild.checks.links import check_links
+from bookbuild.checks.shape import report
 from bookbuild.notebooks.export import write_notebooks
 from bookbuild.pdf import print_book
 from bookbuild.run.execution import NotSetUpError, execute
@@ -34,6 +35,8 @@ def main() -> int:
     checks.add_argument("html", nargs="?", type=Path, default=Path("_build/html"))
     commands.add_parser("record", help="write down the numbers of this build")
     commands.add_parser("compare", help="compare the numbers of this build with those written down")
+    shape = commands.add_parser("shape", help="count what the main line of each page holds")
+    shape.add_argument("page", nargs="?", help="one page, and what is wrong with it")
     arguments = parser.parse_args()
     try:
         if arguments.command == "build":
@@ -51,6 +54,8 @@ def main() -> int:
             check_links(Path.cwd())
         elif arguments.command == "execute":
             execute(Path.cwd())
+        elif arguments.command == "shape":
+            print(report(Path.cwd(), arguments.page))
         elif arguments.command == "record":
             record(Path.cwd())
         elif arguments.command == "compare":

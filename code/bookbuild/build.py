@@ -9,7 +9,8 @@ from jupyter_book.sphinx import build_sphinx
 
 from bookbuild.checks.compare import compare
 from bookbuild.checks.gate import gate
-from bookbuild.run.execution import execute, lock, prune, say
+from bookbuild.run.cache import lock, prune, say
+from bookbuild.run.execution import execute
 from bookbuild.run.keys import LIBRARIES
 from bookbuild.run.values import RECORD
 from bookbuild.source.chapters import BookError, read_pages

@@ -4,6 +4,7 @@ Both give probabilities to 8-bit images, so both have a number in bits per dimen
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from onebound.distributions import kl_normal_standard, noise_like
 from onebound.likelihoods import log_prob_discretised_logistic, log_prob_discretised_normal
 from onebound.networks.conv import residuals
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.model import VAE
 
 
@@ -134,7 +135,10 @@ def one_step_decoder(levels: Tensor, alpha: float = ALPHA, seed: int = 0) -> Tra
 
 
 def one_step_bound(
-    network: nn.Module, x_0: Tensor, generator: Generator | None = None, alpha: float = ALPHA
+    network: Callable[..., Tensor],
+    x_0: Tensor,
+    generator: Generator | None = None,
+    alpha: float = ALPHA,
 ) -> Tensor:
     """Estimate the bound of images 2 k / 255 - 1, nats, shape (B,) (`[eq-one-step-elbo]`).
 
@@ -156,14 +160,14 @@ def one_step_bound(
     return log_prob_discretised_normal(x_0, *_moments(network, x_1, alpha)) - divergence
 
 
-def _moments(network: nn.Module, x_1: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+def _moments(network: Callable[..., Tensor], x_1: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of p(x_0|x_1); sigma from a third of a bin to half the range."""
     v_hat, raw = network(x_1, None).to(x_1.dtype).chunk(2, dim=1)
     return math.sqrt(alpha) * x_1 - math.sqrt(1 - alpha) * v_hat, 6 * torch.tanh(raw + 1) - 6
 
 
 @torch.no_grad()
-def sample_one_step(network: nn.Module, n: int, generator: Generator) -> Tensor:
+def sample_one_step(network: Callable[..., Tensor], n: int, generator: Generator) -> Tensor:
     """Draw x_1 from the prior and x_0 from p(x_0|x_1): images in [-1, 1] up to an overshoot.
 
     Raises

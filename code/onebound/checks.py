@@ -1,5 +1,9 @@
 """What the public boundary refuses, and the one sentence it says about it."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -21,8 +25,11 @@ def check_images(x: Tensor, low: float, high: float) -> None:
     ValueError
         If `x` has another shape, is not floating point, holds NaN, or leaves the range.
     """
-    if x.ndim != 4 or tuple(x.shape[1:]) != IMAGE_SHAPE or len(x) == 0:
-        raise ValueError(f"expected images of shape (B, 1, 28, 28) with B >= 1, got {_of(x)}")
+    if x.ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4 or 0 in x.shape:
+        raise ValueError(
+            "expected images of shape (B, C, H, W), H and W multiples of 4, with B >= 1, got "
+            f"{_of(x)}"
+        )
     advice = (
         "convert grey levels with onebound.data.images.to_signed"
         if low < 0
@@ -32,6 +39,8 @@ def check_images(x: Tensor, low: float, high: float) -> None:
         raise ValueError(
             f"expected floating-point images in [{low:g}, {high:g}], got {x.dtype}: {advice}"
         )
+    if trusted():
+        return
     smallest, largest = (value.item() for value in x.detach().aminmax())
     if not low <= smallest <= largest <= high:  # false for NaN too, which aminmax passes on
         raise ValueError(
@@ -126,6 +135,8 @@ def check_times(t: Tensor, T: int, x: Tensor) -> None:
         raise ValueError(f"expected steps t as torch.int64, got {t.dtype}")
     if t.ndim != 1 or len(t) != len(x) or len(t) == 0:
         raise ValueError(f"expected one step t for each of {len(x)} examples, got {_of(t)}")
+    if trusted():
+        return
     smallest, largest = (int(value) for value in t.aminmax())
     if not 1 <= smallest <= largest <= T:
         raise ValueError(f"expected steps t from 1 to {T}, got {smallest} to {largest}")
@@ -206,3 +217,21 @@ def check_positive(name: str, value: int) -> None:
 
 def _of(x: Tensor) -> str:
     return f"shape {tuple(x.shape)}"
+
+
+_here = threading.local()
+
+
+@contextmanager
+def trusting() -> Iterator[None]:
+    """Skip, in this thread, the checks that would read values back from a device."""
+    before, _here.trusted = trusted(), True
+    try:
+        yield
+    finally:
+        _here.trusted = before
+
+
+def trusted() -> bool:
+    """Whether values are taken on trust here."""
+    return getattr(_here, "trusted", False)

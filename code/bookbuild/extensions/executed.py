@@ -17,7 +17,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 from bookbuild.extensions._shared import shared
-from bookbuild.run.execution import current_folder, outputs_folder, run_of
+from bookbuild.run.cache import current_folder, run_of
+from bookbuild.run.execution import outputs_folder
 from bookbuild.source.chapters import Page, markdown_config, read_page
 
 

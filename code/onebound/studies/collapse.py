@@ -11,7 +11,7 @@ from onebound.data.mnist import load_mnist, split_validation
 from onebound.distributions import kl_normal_standard, sample_normal
 from onebound.evaluation.estimates import per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.codes import activity
 from onebound.vae.model import VAE
 

@@ -18,7 +18,7 @@ from onebound.evaluation.estimates import per_example
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
 from onebound.training import optimisers
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.zoo._unets import COSINE, from_v, tilted
 
 NETWORKS = {"U-Net": UNet, "ShuffleNet U-Net": ShuffleUNet}

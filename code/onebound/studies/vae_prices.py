@@ -10,7 +10,7 @@ from onebound.data.mnist import load_mnist, split_validation
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.studies.records import packed
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.codes import activity, information
 from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE

@@ -1,7 +1,7 @@
 """The variational autoencoder: a prior, a decoder, an encoder, one bound."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -26,6 +26,7 @@ class Bound(NamedTuple):
         return self.log_likelihood - self.kl
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Maps latents (B, latent_size) to the parameters of a likelihood."""
 

@@ -12,7 +12,7 @@ from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim
-from onebound.training.loop import train as run
+from onebound.training.run import train as run
 from onebound.zoo._unets import judge
 
 RECIPE: dict[str, Any] = {"epochs": 10, "batch_size": 64, "learning_rate": 2e-3, "seed": 0}

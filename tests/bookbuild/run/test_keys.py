@@ -105,11 +105,11 @@ JUDGE = {"judge.safetensors"}
     [
         ("from onebound.zoo import load, vae\nload(vae)", VAE),
         ("from onebound import zoo\nzoo.load(zoo.vae)", set()),  # fails when run: not imported
-        ("import onebound.zoo.cards.vae", VAE),
+        ("import onebound.zoo.vae", VAE),
         ("from onebound.zoo import vae_wide", {"vae_wide.json"}),
         ("%%time\nfrom onebound.zoo import vae", VAE),
-        ("from onebound.zoo import vae\nimport onebound.evaluation.estimates", VAE | JUDGE),
-        ("import onebound.evaluation.estimates", JUDGE),
+        ("from onebound.zoo import vae\nimport onebound.metrics", VAE | JUDGE),
+        ("import onebound.metrics", JUDGE),
         ("import onebound.zoo\n'vae'", set()),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 from conftest import Book, cell, write_tiny_book
 
 from bookbuild.run import outputs, shipped
-from bookbuild.run.outputs import faults, reference_seconds, renew
+from bookbuild.run.outputs import faults, renew
+from bookbuild.run.times import reference_seconds
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bookbuild.run import shipped
-from bookbuild.run.outputs import BUDGET_MEGABYTES, BUDGET_SECONDS, faults, reference_seconds
+from bookbuild.run.outputs import faults
+from bookbuild.run.times import BUDGET_MEGABYTES, BUDGET_SECONDS, reference_seconds
 from bookbuild.source.chapters import read_pages
 
 ROOT = Path(__file__).parents[3]

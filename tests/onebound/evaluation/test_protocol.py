@@ -8,15 +8,19 @@ from onebound.evaluation import frechet
 from onebound.evaluation.estimates import Estimate
 from onebound.evaluation.protocol import class_balance, evaluate, reference, to_levels
 from onebound.evaluation.quality import NOISE
+from onebound.networks.classifier import ConvClassifier
 
 
-class Bars:
+class Bars(ConvClassifier):
     """Knows a digit by the brightest of ten rows; an image that is nearly black is noise."""
+
+    def __init__(self):
+        super().__init__(width=1, features=1)
 
     def features(self, x):
         return x[:, 0, :10, :5].mean(2)
 
-    def __call__(self, x):
+    def forward(self, x):
         rows = self.features(x)
         return 40 * torch.cat([rows, torch.full_like(rows[:, :1], 0.25)], 1)
 

@@ -5,7 +5,7 @@ from torch import nn
 from onebound.distributions import log_prob_normal
 from onebound.networks.conv import ConvDecoder, ConvEncoder
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.model import VAE
 
 NETWORKS = [(MLPEncoder, MLPDecoder), (ConvEncoder, ConvDecoder)]

@@ -26,7 +26,7 @@ NAMES = names()
 LINE = """
     import torch
     from onebound.training import checkpoint
-    from onebound.training.loop import train as run
+    from onebound.training.run import train as run
 
     RECIPE = {"epochs": 4, "batch_size": 10, "learning_rate": 0.1, "seed": 0}
     checkpoint.EVERY = -1.0  # a state after every step
