@@ -63,13 +63,13 @@ def fit_posterior(
     Cremer, Li and Duvenaud (2018).
     """
     with torch.no_grad():
-        q = [part.clone().requires_grad_() for part in model.encode(x)]
+        mu, logvar = (part.clone().requires_grad_() for part in model.encode(x))
+    q = [mu, logvar]
     optimiser = torch.optim.Adam(q, betas=(0.9, 0.99))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / steps)
-        bound = log_weights(model, x, *q, 4, generator).mean(1)
+        bound = log_weights(model, x, mu, logvar, 4, generator).mean(1)
         for part, gradient in zip(q, torch.autograd.grad(-bound.sum(), q), strict=True):
             part.grad = gradient
         optimiser.step()
-    mu, logvar = (part.detach() for part in q)
-    return mu, logvar
+    return mu.detach(), logvar.detach()
