@@ -77,7 +77,7 @@ class Downsample(nn.Module):
             pointwise(width, width), depthwise(width, stride=2), pointwise(width, width)
         )
 
-    def forward(self, x: Float[Tensor, "B width 2*H 2*W"]) -> Float[Tensor, "B 2*width H W"]:
+    def forward(self, x: Float[Tensor, "B width H W"]) -> Float[Tensor, "B 2*width H//2 W//2"]:
         """Convolve and shuffle."""
         return shuffle_channels(torch.cat([self.short(x), self.long(x)], dim=1))
 

@@ -22,7 +22,7 @@ WAVES = 64
 """Sines and cosines that describe one step."""
 
 
-def space_to_depth(x: Float[Tensor, "B C 2*H 2*W"]) -> Float[Tensor, "B 4*C H W"]:
+def space_to_depth(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 4*C H//2 W//2"]:
     """Turn each 2 x 2 patch into channels.
 
     The result is stored channels last. Convolutions are fastest there, and keep it so.
@@ -31,7 +31,7 @@ def space_to_depth(x: Float[Tensor, "B C 2*H 2*W"]) -> Float[Tensor, "B 4*C H W"
     return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).permute(0, 3, 1, 2)
 
 
-def depth_to_space(x: Float[Tensor, "B 4*C H W"]) -> Float[Tensor, "B C 2*H 2*W"]:
+def depth_to_space(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C//4 2*H 2*W"]:
     """Undo `space_to_depth`."""
     patches = x.unflatten(1, (2, 2, -1))  # (B, 2, 2, C, H, W)
     return patches.permute(0, 4, 1, 5, 2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)

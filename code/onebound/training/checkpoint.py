@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from filelock import FileLock, Timeout
@@ -56,7 +56,7 @@ class Checkpoint:
         self.saved = time.monotonic()
         self.lock: FileLock | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoint":
         """Take the file. ValueError if another run has it."""
         if self.path and self.writes:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def outline(part: Stateful) -> str:
 
 def fingerprint(data: Shaped[Tensor, "..."]) -> str:
     """Say what data are: type, shape, and the start of the SHA-256 of their values."""
-    content = data.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    content = data.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
     return f"{data.dtype} {tuple(data.shape)} {sha256(content).hexdigest()[:16]}"
 
 

@@ -33,6 +33,8 @@ def descend(
         mean = loss(*batch).mean()
         model.zero_grad()
         mean.backward()
-        for part in (*optimisers, *rates):
-            part.step()
+        for optimiser in optimisers:
+            optimiser.step()
+        for falling in rates:
+            falling.step()
         yield mean.detach()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -43,7 +43,7 @@ class Objective:
 
     schedule: Schedule
     x_0_from: X0From
-    weight: Float[Tensor, "T+1"]
+    weight: Float[Tensor, "steps"]
     """Of the squared error of x_0_hat, see `denoising_loss`."""
     untold: float | None = None
     """Share of the images whose label the network is not told; None: it takes no labels."""
@@ -56,11 +56,11 @@ class Objective:
         noise: Generator | None = None,
     ) -> Float[Tensor, "B"]:
         """Return the weighted squared error at a random step of each image."""
-        x_0, told = to_signed(levels), network
+        x_0, told = to_signed(levels), cast(Network, network)
         t = stratified_t(len(x_0), self.schedule.T, noise).to(x_0.device)
         eps = noise_like(x_0, noise)
         if self.untold is not None:
-            told = partial(network, y=hidden(y, self.untold, network.classes, noise))
+            told = partial(network, y=hidden(y, self.untold, cast(UNet, network).classes, noise))
         denoise = denoiser(self.schedule, told, self.x_0_from)
         return denoising_loss(self.schedule, denoise, x_0, eps, t, self.weight)
 
@@ -72,7 +72,7 @@ def hidden(
     return y.masked_fill(torch.rand(len(y), generator=noise).to(y.device) < share, untold)
 
 
-def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "T+1"]:
+def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "steps"]:
     """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
 
     Where the noise is strong it is decided which digit it will be. The loss of v counts every step

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
 from onebound.data.images import to_signed
@@ -75,22 +75,25 @@ def measure(network: UNet) -> dict[str, list[float]]:
 
     "finer" is the whole for the four times as many steps of `FINER`.
     """
-    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE).unbind(1)
+    levels = load_mnist().test_images
+    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE, levels).unbind(1)
     return {
         "bits_per_dim": list(estimate(decoder + steps + prior)),
         "decoder": list(estimate(decoder)),
         "steps": list(estimate(steps)),
         "prior": list(estimate(prior)),
-        "finer": list(estimate(groups(with_steps(network, FINER), FINER).sum(1))),
+        "finer": list(estimate(groups(with_steps(network, FINER), FINER, levels).sum(1))),
     }
 
 
-def groups(denoise: Denoiser, schedule: Schedule) -> Float[Tensor, "10000 3"]:
-    """Estimate what decoder, steps and prior cost each test image, bits per dimension.
+def groups(
+    denoise: Denoiser, schedule: Schedule, levels: UInt8[Tensor, "N C H W"]
+) -> Float[Tensor, "N 3"]:
+    """Estimate what decoder, steps and prior cost each image, bits per dimension.
 
     From four random steps an image.
     """
-    images, variance = to_signed(load_mnist().test_images), reverse_variance(schedule)
+    images, variance = to_signed(levels), reverse_variance(schedule)
     noise = Generator().manual_seed(0)
 
     def nats(x_0: Tensor) -> Tensor:

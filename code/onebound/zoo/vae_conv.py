@@ -22,8 +22,7 @@ RECIPE: dict[str, Any] = {"epochs": 40, "batch_size": 64, "learning_rate": 3e-3,
 def build() -> VAE:
     """Return the model before training."""
     torch.manual_seed(RECIPE["seed"])
-    size = {"latent_size": 32, "width": 20, "growth": 4}
-    return VAE(ConvEncoder(**size), ConvDecoder(**size))
+    return VAE(ConvEncoder(32, 20, growth=4), ConvDecoder(32, 20, growth=4))
 
 
 def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:
