@@ -13,7 +13,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from bookbuild.run.execution import current_folder, run_of
+from bookbuild.run.cache import current_folder, run_of
 from bookbuild.source.chapters import markdown_config, read_page
 from bookbuild.source.shape import Shape, shape_of
 

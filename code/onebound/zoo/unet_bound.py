@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
 from onebound.data.images import to_signed
@@ -17,7 +18,7 @@ from onebound.diffusion.schedules import Schedule, log_snr_schedule
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
-from onebound.zoo._unets import fit, sized
+from onebound.zoo._unets import Objective, fit_digits, sized
 
 RECIPE: dict[str, Any] = {
     "width": 96,
@@ -65,7 +66,8 @@ def denoiser_of(network: Network) -> Denoiser:
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the bound's terms, each step's squared error by its weight in the bound."""
     weight, _ = kl_coefficients(SCHEDULE, reverse_variance(SCHEDULE))
-    yield from fit(network, denoiser_of, SCHEDULE, SCHEDULE.T * weight, checkpoint, RECIPE)
+    objective = Objective(SCHEDULE, background().x_0_from_residual, SCHEDULE.T * weight)
+    yield from fit_digits(network, objective, RECIPE, checkpoint)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:
@@ -73,25 +75,25 @@ def measure(network: UNet) -> dict[str, list[float]]:
 
     "finer" is the whole for the four times as many steps of `FINER`.
     """
-    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE).unbind(1)
+    levels = load_mnist().test_images
+    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE, levels).unbind(1)
     return {
         "bits_per_dim": list(estimate(decoder + steps + prior)),
         "decoder": list(estimate(decoder)),
         "steps": list(estimate(steps)),
         "prior": list(estimate(prior)),
-        "finer": list(estimate(groups(with_steps(network, FINER), FINER).sum(1))),
+        "finer": list(estimate(groups(with_steps(network, FINER), FINER, levels).sum(1))),
     }
 
 
-def groups(denoise: Denoiser, schedule: Schedule) -> Tensor:
-    """Estimate what decoder, steps and prior cost each test image, from four random steps.
+def groups(
+    denoise: Denoiser, schedule: Schedule, levels: UInt8[Tensor, "N C H W"]
+) -> Float[Tensor, "N 3"]:
+    """Estimate what decoder, steps and prior cost each image, bits per dimension.
 
-    Returns
-    -------
-    Tensor
-        Bits per dimension, shape (10000, 3).
+    From four random steps an image.
     """
-    images, variance = to_signed(load_mnist().test_images), reverse_variance(schedule)
+    images, variance = to_signed(levels), reverse_variance(schedule)
     noise = Generator().manual_seed(0)
 
     def nats(x_0: Tensor) -> Tensor:
