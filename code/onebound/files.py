@@ -2,14 +2,15 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Put a whole file under its final name or, after a crash, leave what was there.
 
-    One process at a time may write to `path`: the caller sees to that.
+    Of several that write to one `path` at a time, one wins.
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         part.write_bytes(content)
         os.replace(part, path)

@@ -6,6 +6,7 @@ one process a core: small networks use two cores better as two processes than as
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -29,20 +30,20 @@ from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.denoisers import Denoiser, denoiser
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v
-from onebound.diffusion.schedules import cosine_schedule
+from onebound.diffusion.parameterisation import x_0_from_eps
 from onebound.evaluation import protocol
 from onebound.evaluation.estimates import Estimate, estimate, per_example
+from onebound.machine import cores, machine
+from onebound.networks.inputs import SHAPE
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
-from onebound.training.loop import train
-from onebound.training.optimisers import adam, averaged, muon
+from onebound.training.optimisers import adam
 from onebound.zoo import digits, unet, unet_classes
-from onebound.zoo.__main__ import machine
-from onebound.zoo._unets import Tell, draw, tell_nothing, tilted
+from onebound.zoo._unets import COSINE, Objective, draw, fit, for_samples
 from onebound.zoo.cards import load_model
 
-SCHEDULE = cosine_schedule(1000)
+SCHEDULE = COSINE
+PIXELS = math.prod(SHAPE)
 
 
 @dataclass(frozen=True)
@@ -50,39 +51,37 @@ class Recipe:
     """A network and how it is trained."""
 
     network: Callable[[], nn.Module]
-    x_0_from: Any
-    weight: Tensor
+    objective: Objective
     options: dict[str, Any]
-    tell: Tell = tell_nothing
 
     def denoiser(self, network: nn.Module) -> Denoiser:
         """Read x_0_hat off the network."""
-        return denoiser(SCHEDULE, network, self.x_0_from)
+        return denoiser(SCHEDULE, network, self.objective.x_0_from)
 
 
 def _unet(
-    batch_size: int, tell: Tell, learning_rate: float = 0.03, warm_up: int = 100, **sizes: int
+    batch_size: int,
+    untold: float | None = None,
+    learning_rate: float = 0.03,
+    warm_up: int = 100,
+    **sizes: int,
 ) -> Recipe:
-    options = {"optimiser": muon, "learning_rate": learning_rate, "warm_up": warm_up}
     return Recipe(
         lambda: UNet(SCHEDULE.T, **sizes),
-        x_0_from_v,
-        tilted(SCHEDULE, 2.0) / 784,
-        options | {"batch_size": batch_size},
-        tell,
+        for_samples({"tilt": 2.0, "untold": untold}),
+        {"learning_rate": learning_rate, "warm_up": warm_up, "batch_size": batch_size},
     )
 
 
-_told = partial(_unet, tell=unet_classes.tell_most, classes=unet_classes.UNTOLD)
+_told = partial(_unet, untold=unet_classes.RECIPE["untold"], classes=unet_classes.UNTOLD)
 RECIPES = {
     "ShuffleUNet": Recipe(
         lambda: ShuffleUNet(SCHEDULE.T),
-        x_0_from_eps,
-        SCHEDULE.snr / 784,
+        Objective(SCHEDULE, x_0_from_eps, SCHEDULE.snr / PIXELS),
         {"optimiser": adam, "learning_rate": 2e-3, "batch_size": 128},
     ),
-    "UNet": _unet(32, tell_nothing),
-    "UNet 128": _unet(128, tell_nothing, warm_up=20, width=24),  # 12,800 images are 100 steps
+    "UNet": _unet(32),
+    "UNet 128": _unet(128, warm_up=20, width=24),  # 12,800 images are 100 steps
     "told": _told(32),
     "told 96": _told(32, deep_width=96),
     "told 112": _told(64, learning_rate=0.02, deep_width=112, pairs=3),
@@ -99,23 +98,13 @@ def work(name: str, images: int, epochs: int, file: Path) -> None:
     recipe = RECIPES[name]
     torch.manual_seed(0)
     network = recipe.network()
-    average = averaged(network)
-    pictures, labels, *_ = load_mnist()
-    shown, _ = split_validation(torch.arange(len(pictures)))
-    shown = shown.repeat(1 + images // len(shown))[: images // epochs]
-
-    def loss(index: Tensor) -> Tensor:
-        x_0, y = (part[index.cpu()].to(index.device) for part in (pictures, labels))
-        x_0 = to_signed(x_0)
-        denoise = recipe.denoiser(recipe.tell(network, y, None))
-        t = stratified_t(len(x_0), SCHEDULE.T)
-        return denoising_loss(SCHEDULE, denoise, x_0, torch.randn_like(x_0), t, recipe.weight)
-
-    seconds = [0.0]
-    for epoch in train(network, loss, shown, epochs=epochs, average=average, **recipe.options):
+    (pictures, _), (labels, _) = map(split_validation, load_mnist()[:2])
+    shown = torch.arange(images // epochs) % len(pictures)
+    data, seconds = (pictures[shown], labels[shown]), [0.0]
+    for epoch, _ in fit(network, recipe.objective, *data, epochs=epochs, **recipe.options):
         seconds.append(epoch.seconds)
     if PartialState().is_main_process:
-        save_file(average.module.state_dict(), file)
+        save_file(network.state_dict(), file)
         result = {
             "images": epoch.steps * recipe.options["batch_size"],
             "seconds": [after - before for before, after in pairwise(seconds)],
@@ -138,7 +127,7 @@ class Trained:
 
 def trained(name: str, images: int, epochs: int = 1) -> Trained:
     """Train a recipe, on a CPU with one process a core."""
-    processes = 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, 8)
+    processes = 1 if torch.cuda.is_available() else min(cores(), 8)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.safetensors"
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -168,7 +157,7 @@ def eps_error(denoise: Denoiser) -> Estimate:
         x_0 = to_signed(batch)
         t = stratified_t(len(x_0), SCHEDULE.T, noise)
         eps = torch.randn(x_0.shape, generator=noise)
-        return denoising_loss(SCHEDULE, denoise, x_0, eps, t, SCHEDULE.snr) / 784
+        return denoising_loss(SCHEDULE, denoise, x_0, eps, t, SCHEDULE.snr) / PIXELS
 
     return estimate(per_example(loss, held_out[:2000]))
 

@@ -11,7 +11,7 @@ import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from bookbuild.run.execution import say
+from bookbuild.run.cache import say
 from bookbuild.run.values import RECORD, glued, recorded
 from bookbuild.source.chapters import BookError
 

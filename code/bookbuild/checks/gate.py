@@ -13,7 +13,8 @@ from lxml import html as markup
 from myst_nb.ext.glue import extract_glue_data_cell
 from nbformat import NotebookNode
 
-from bookbuild.run.execution import current_folder, executed_notebook
+from bookbuild.checks.limits import shape_faults
+from bookbuild.run.cache import current_folder, executed_notebook
 from bookbuild.source.chapters import BookError, Page, code_cells, read_pages
 from bookbuild.source.memory import Memory
 
@@ -49,7 +50,8 @@ def gate(root: Path, html: Path) -> None:
     BookError
         If a page is missing; if a code cell did not run, ended in an error or is not on its page;
         if an image has no alternative text; if TeX stands in the text (a formula with a line that
-        begins with a minus becomes a list); if a link leads nowhere. One line for each fault.
+        begins with a minus becomes a list); if a link leads nowhere; if a page listed in
+        ``book/shape.toml`` has lost its shape. One line for each fault.
     """
     site = _Site(root, html.resolve())
     found = [
@@ -57,6 +59,7 @@ def gate(root: Path, html: Path) -> None:
         for page in read_pages(root).values()
         for fault in _faults(root, site, page)
     ]
+    found += shape_faults(root)
     site.memory.save(forget=True)
     if found:
         raise BookError("\n".join(["the gate found", *found]))

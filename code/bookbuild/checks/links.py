@@ -4,7 +4,8 @@ from pathlib import Path
 
 from jupyter_book.sphinx import build_sphinx
 
-from bookbuild.run.execution import execute, lock
+from bookbuild.run.cache import lock
+from bookbuild.run.execution import execute
 from bookbuild.source.chapters import BookError
 
 

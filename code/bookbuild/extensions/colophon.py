@@ -16,7 +16,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from bookbuild.run.execution import current_folder, run_of
+from bookbuild.run.cache import current_folder, run_of
 from bookbuild.source.chapters import markdown_config, read_page
 from bookbuild.source.repository import Repository
 

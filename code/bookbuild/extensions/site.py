@@ -6,9 +6,11 @@ what is not there is served at any depth, so its links start at the root of the 
 """
 
 import re
+import sys
 import unicodedata
 from base64 import b64decode, b64encode
-from io import BytesIO
+from contextlib import redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -40,7 +42,10 @@ NOT_FOUND = {
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     app.setup_extension("notfound.extension")
-    app.setup_extension("sphinxext.opengraph")
+    # Its own cards, which this book has none of, take it a second: they import matplotlib.
+    sys.modules.setdefault("sphinxext.opengraph._social_cards", None)
+    with redirect_stdout(StringIO()):  # it says that it misses them
+        app.setup_extension("sphinxext.opengraph")
     app.add_config_value("bookbuild_card", {}, "")
     # What is found is shown with its text, which a browser does not read from disk.
     app.add_js_file(None, body=f"{SUMMARY} &&= location.protocol !== 'file:';")

@@ -24,7 +24,7 @@ from bookbuild.notebooks import myst, targets
 from bookbuild.notebooks import plain as plain_
 from bookbuild.notebooks.plain import Context, caption, inline, plain
 from bookbuild.notebooks.targets import chapter_numbers, figure_name, find_targets
-from bookbuild.run.execution import current_folder
+from bookbuild.run.cache import current_folder
 from bookbuild.run.values import glued_by, recorded
 from bookbuild.source.chapters import Page, read_pages
 from bookbuild.source.memory import Memory

@@ -1,53 +1,46 @@
-"""Execute the pages whose key is new, and keep the outputs of the others.
+"""Execute the pages whose key is new.
 
-The outputs of a page lie in a folder of their own, ``_build/.jupyter_cache/<page>-<key>-<hash>``:
-a jupyter-cache of one notebook, and ``run.json``, which says how the run went and what its key
-covered. ``<hash>`` is jupyter-cache's own, over the cells and their metadata, so MyST-NB finds a
-match in this folder and nowhere else. A folder is filled under another name and renamed once
-complete: one that exists is right, whenever the process was killed. One that was damaged since is
-thrown away. Nothing in it names a path of this machine.
-
-A page that has no such folder takes the outputs that the repository ships for its key (`shipped`),
-and executes if there are none. So a fresh clone executes nothing.
+A page whose outputs are not kept (`cache`) takes those that the repository ships for its key
+(`shipped`), and executes if there are none. So a fresh clone executes nothing.
 """
 
 import ast
 import asyncio
-import glob
-import json
-import math
 import os
 import re
 import shutil
-import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
-from filelock import FileLock, Timeout
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
 
 from bookbuild.run import shipped
+from bookbuild.run.cache import (
+    CACHE,
+    current_folder,
+    folder_of,
+    is_whole,
+    lock,
+    run_of,
+    say,
+    store,
+    take_over,
+)
 from bookbuild.run.keys import key_of, not_installed, page_inputs, versions
-from bookbuild.run.machine import machine
-from bookbuild.source.chapters import BookError, Page, code_cells, read_pages
+from bookbuild.run.times import Progress, expected
+from bookbuild.source.chapters import BookError, Page, read_pages
+from onebound.machine import cores, machine
 
 CELL_TIMEOUT = 1800  # seconds; a cell that trains needs minutes on a slow machine
-CACHE = Path("_build/.jupyter_cache")
-LOG = Path("_build/execution.log")
 ROOM = 2 << 30  # bytes; no chapter needs more
 # Where glibc allocates: up to a gigabyte that a step frees is kept for the next. Else it goes back
 # to the system, and comes back in pages of 4 kB each time: up to half of a chapter's time.
@@ -99,7 +92,7 @@ class _ThisPython(AsyncKernelManager):
         return KernelSpecManager(kernel_dirs=[], parent=self)
 
 
-def execute(root: Path, *, fresh: bool = False) -> None:
+def execute(root: Path, *, fresh: bool = False, only: str | None = None) -> None:
     """Execute every page whose outputs are not here; raise at the end if a cell failed.
 
     Several run at a time, each with its share of the cores: two kernels of one thread finish sooner
@@ -112,6 +105,8 @@ def execute(root: Path, *, fresh: bool = False) -> None:
         The folder of the book.
     fresh
         Execute every page, whatever is stored here or shipped.
+    only
+        The name of the one page that is to be executed if it has to.
 
     Raises
     ------
@@ -122,41 +117,49 @@ def execute(root: Path, *, fresh: bool = False) -> None:
     """
     pages = [page for page in read_pages(root).values() if page.cells]
     with lock(root):
-        pages.sort(key=lambda page: _seconds_before(root, page), reverse=True)
         if fresh:
             shutil.rmtree(root / CACHE)
-        asyncio.run(_execute_all(root, pages, fresh))
-        if line := _as_shipped([run_of(current_folder(root, page)) for page in pages]):
+        asked = [page for page in pages if only in (None, page.name)]
+        todo = [page for page in asked if not found(root, page, fresh=fresh)]
+        if todo and (missing := not_installed(root)):
+            names = ", ".join(sorted(page.name for page in todo))
+            raise NotSetUpError(
+                f"{names}: outputs have to be computed, and `make setup` has not installed "
+                f"{', '.join(missing)}"
+            )
+        if todo:
+            asyncio.run(_execute_all(root, todo, len(pages), fresh))
+        if only is None and (line := _as_shipped([run_of(current_folder(root, p)) for p in pages])):
             say(root, line)
 
 
-async def _execute_all(root: Path, pages: list[Page], fresh: bool) -> None:
+async def _execute_all(root: Path, pages: list[Page], of: int, fresh: bool) -> None:
     slots = asyncio.Semaphore(jobs())
-    failed, waiting = [], []
+    progress = Progress({page.name: expected(root, page.name) for page in pages}, jobs())
+    say(root, progress.announcement(of))
+    failed = []
 
     async def one(page: Page) -> None:
-        try:
-            await _outputs_folder(root, page, slots, fresh)
-        except CellFailedError as error:
-            say(root, str(error))
-            failed.append(page.name)
-        except NotSetUpError:
-            waiting.append(page.name)
+        async with slots:
+            progress.start(page.name)
+            try:
+                await _executed(root, page, fresh=fresh)
+            except CellFailedError as error:
+                say(root, str(error))
+                failed.append(page.name)
+            progress.end(page.name)
+            if line := progress.left():
+                say(root, line)
 
     try:
         # A group ends all of its kernels before it ends itself, on Ctrl-C too.
         async with asyncio.TaskGroup() as group:
-            for page in pages:
+            for page in sorted(pages, key=lambda page: progress.expected(page.name), reverse=True):
                 group.create_task(one(page))
     except* BookError as errors:
         raise errors.exceptions[0] from None
     if failed:
         raise BookError(f"a cell failed on {', '.join(sorted(failed))}")
-    if waiting:
-        raise NotSetUpError(
-            f"{', '.join(sorted(waiting))}: outputs have to be computed, and `make setup` has not "
-            f"installed {', '.join(not_installed(root))}"
-        )
 
 
 def _as_shipped(runs: list[dict[str, Any]]) -> str | None:
@@ -181,17 +184,10 @@ def jobs() -> int:
     """
     said = os.environ.get("ONEBOUND_JOBS")
     if said is None:
-        return max(1, min(_cores(), _memory() // ROOM))
+        return max(1, min(cores(), _memory() // ROOM))
     if not re.fullmatch("[1-9][0-9]*", said):
         raise BookError(f"ONEBOUND_JOBS is {said!r}, but should be a number of pages such as 2")
     return int(said)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> int:
@@ -202,64 +198,50 @@ def _memory() -> int:
         return 2 * ROOM
 
 
-def _seconds_before(root: Path, page: Page) -> float:
-    """Return how long a page took when last executed; one that never was may take any time."""
-    digits = "[0-9a-f]"
-    pattern = f"{glob.escape(_stem(page))}-{digits * 16}-{digits * 8}"
-    runs = [run_of(folder) for folder in (root / CACHE).glob(pattern) if _is_whole(folder)]
-    try:
-        document = shipped.load(root, page.name)
-        runs += [document["run"]] if document else []
-    except shipped.DamagedError:
-        pass
-    return max(runs, key=lambda run: run["date"])["seconds"] if runs else math.inf
-
-
-@contextmanager
-def lock(root: Path) -> Iterator[None]:
-    """Let one process at a time write to ``_build``. The system frees the lock of a killed one."""
-    (root / CACHE).mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(root / "_build/.lock", timeout=0):
-            yield
-    except Timeout:
-        raise BookError("another build is running in this folder") from None
-
-
 def outputs_folder(root: Path, page: Page) -> Path | None:
     """Return the folder that holds the outputs of a page, executing the page if there is none.
 
     None if the page has no code cells.
     """
-    return asyncio.run(_outputs_folder(root, page, asyncio.Semaphore(1)))
-
-
-async def _outputs_folder(
-    root: Path, page: Page, slots: asyncio.Semaphore, fresh: bool = False
-) -> Path | None:
-    """Do the same, waiting for one of the `slots` before executing; `fresh` takes none shipped."""
     if not page.cells:
         return None
+    if folder := found(root, page):
+        return folder
+    if not_installed(root):
+        raise NotSetUpError(f"{page.name}: outputs have to be computed: run `make setup`")
+    return asyncio.run(_executed(root, page, fresh=False))
+
+
+def found(root: Path, page: Page, *, fresh: bool = False) -> Path | None:
+    """Return the folder that holds the outputs of a page, if no cell has to run for that.
+
+    They lie there, or do for the same cells under other metadata, or are shipped; a `fresh` page
+    takes none that are shipped.
+    """
     inputs = page_inputs(root, page)
-    folder = _folder(root, page, inputs)
+    folder = folder_of(root, page, inputs)
     if folder.is_dir():
-        if _is_whole(folder):
+        if is_whole(folder):
             return folder
         say(root, f"{folder.relative_to(root)} is damaged: thrown away")
         shutil.rmtree(folder)
     (root / CACHE).mkdir(parents=True, exist_ok=True)
-    run = _take_over(folder, page.notebook) or (None if fresh else _take(root, page, inputs))
-    if run is None:
-        if not_installed(root):
-            raise NotSetUpError(f"{page.name}: outputs have to be computed: run `make setup`")
-        async with slots:
-            inputs = page_inputs(root, page)  # it may have waited long
-            run = await _run(root, page)
-            run |= {"threads": _environment(root)["OMP_NUM_THREADS"], "inputs": inputs}
-        if page_inputs(root, page) != inputs:  # whose outputs are these?
-            say(root, f"{page.name}: what it imports changed meanwhile, so once more")
-            return await _outputs_folder(root, page, slots, fresh)
-    return store(root, page, run)
+    run = take_over(folder, page.notebook) or (None if fresh else _take(root, page, inputs))
+    return store(root, page, run) if run else None
+
+
+async def _executed(root: Path, page: Page, *, fresh: bool) -> Path:
+    """Execute a page, again if what it imports changes meanwhile, and keep its outputs."""
+    while True:
+        inputs = page_inputs(root, page)
+        run = await _run(root, page)
+        if page_inputs(root, page) == inputs:  # else whose outputs are these?
+            break
+        say(root, f"{page.name}: what it imports changed meanwhile, so once more")
+        if folder := found(root, page, fresh=fresh):
+            return folder
+    threads = _environment(root)["OMP_NUM_THREADS"]
+    return store(root, page, run | {"threads": threads, "inputs": inputs})
 
 
 def _take(root: Path, page: Page, inputs: dict[str, Any]) -> dict[str, Any] | None:
@@ -270,97 +252,6 @@ def _take(root: Path, page: Page, inputs: dict[str, Any]) -> dict[str, Any] | No
         say(root, f"{error}: not taken")
         return None
     return run | {"shipped": True, "inputs": inputs} if run else None
-
-
-def store(root: Path, page: Page, run: dict[str, Any]) -> Path:
-    """Put a page that has its outputs, and the record of how it got them, into the cache."""
-    folder = _folder(root, page, run["inputs"])
-    with tempfile.TemporaryDirectory(dir=root / CACHE, prefix=".") as temporary:
-        partial = Path(temporary) / "outputs"
-        cache = get_cache(partial)
-        cache.cache_notebook_bundle(
-            CacheBundleIn(page.notebook, page.name, data={"execution_seconds": run["seconds"]}),
-            check_validity=False,  # the gate does that, and says which cell
-        )
-        cache.db.dispose()
-        run |= {"sha256": sha256(_notebook_file(partial).read_bytes()).hexdigest()}
-        (partial / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    return folder
-
-
-def current_folder(root: Path, page: Page) -> Path:
-    """Return the folder that holds the outputs of a page once it is executed."""
-    return _folder(root, page, page_inputs(root, page))
-
-
-def _folder(root: Path, page: Page, inputs: dict[str, Any]) -> Path:
-    _, hashed = get_cache(root / CACHE).create_hashed_notebook(page.notebook)
-    return root / CACHE / f"{_stem(page)}-{key_of(inputs)}-{hashed[:8]}"
-
-
-def _stem(page: Page) -> str:
-    return page.name.replace("/", "--")
-
-
-def executed_notebook(folder: Path) -> NotebookNode:
-    """Return the code cells, with their outputs, that a folder of the cache holds."""
-    if not _is_whole(folder):
-        raise BookError(f"{folder} is damaged: run `make book`")
-    return nbformat.read(_notebook_file(folder), nbformat.NO_CONVERT)
-
-
-def run_of(folder: Path) -> dict[str, Any]:
-    """Return the record of the run whose outputs a folder of the cache holds."""
-    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-
-
-def _notebook_file(folder: Path) -> Path:
-    (path,) = folder.glob("executed/*/base.ipynb")
-    return path
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a folder of the cache is as it was stored, in all that a build reads of it."""
-    try:
-        notebook = _notebook_file(folder)
-        database = f"{(folder / 'global.db').resolve().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(database, uri=True)) as opened:
-            (sound,) = opened.execute("PRAGMA quick_check").fetchone()
-            rows = opened.execute("SELECT hashkey FROM nbcache").fetchall()
-        found = sha256(notebook.read_bytes()).hexdigest()
-        same = run_of(folder)["sha256"] == found
-    except (OSError, ValueError, KeyError, TypeError, sqlite3.Error):
-        return False
-    return same and sound == "ok" and rows == [(notebook.parent.name,)]
-
-
-def prune(root: Path) -> None:
-    """Remove from the cache everything that no page has a use for now."""
-    kept = {current_folder(root, page) for page in read_pages(root).values()}
-    for entry in (root / CACHE).iterdir():
-        if entry not in kept:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def say(root: Path, line: str) -> None:
-    """Print a line, and append it to the log."""
-    print(line, flush=True)
-    with (root / LOG).open("a", encoding="utf-8") as log:
-        log.write(f"{line}\n")
-
-
-def _take_over(folder: Path, notebook: NotebookNode) -> dict[str, Any] | None:
-    """Give `notebook` the outputs of the same cells under other metadata, if the cache has them."""
-    key, _, _ = folder.name.rpartition("-")
-    other = next(filter(_is_whole, folder.parent.glob(f"{key}-*")), None)
-    if other is None:
-        return None
-    done = executed_notebook(other)
-    for cell, old in zip(code_cells(notebook), code_cells(done), strict=True):
-        cell.outputs, cell.execution_count = old.outputs, old.execution_count
-    notebook.metadata.language_info = done.metadata.language_info
-    return run_of(other)
 
 
 async def _run(root: Path, page: Page) -> dict[str, Any]:
@@ -412,7 +303,7 @@ def _environment(root: Path) -> dict[str, str]:
     """Return the environment of a kernel."""
     # The cells import the very files that the key covers, whatever else is installed.
     search = [str(root / "code"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = str(max(1, _cores() // jobs()))
+    threads = str(max(1, cores() // jobs()))
     return {
         **dict.fromkeys(THREADS, threads),
         **dict.fromkeys(KEPT, str(1 << 30)),

@@ -12,6 +12,7 @@ import functools
 import glob
 import hashlib
 import json
+import os
 import platform
 import re
 import sysconfig
@@ -45,14 +46,46 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 def page_inputs(root: Path, page: Page, *, installed: bool = True) -> dict[str, Any]:
     """Return what the key of a page covers, each file by its SHA-256, as plain JSON.
 
-    The versions are those that `versions` returns, without the local part.
+    The versions are those that `versions` returns, without the local part. A build asks seven times
+    for each page: as long as no file that could matter is another, the answer is the same.
     """
+    sources = tuple(cell.source for cell in page.cells)
+    question = root, page.kernel, sources, installed
+    state = metadata.version, _state(root)
+    if state[1] is None:
+        return _page_inputs(*question)
+    if question not in _KNOWN or _KNOWN[question][0] != state:
+        _KNOWN[question] = state, _page_inputs(*question)
+    return dict(_KNOWN[question][1])
+
+
+_KNOWN: dict[tuple[Path, str, tuple[str, ...], bool], tuple[Any, dict[str, Any]]] = {}
+
+
+def _state(root: Path) -> tuple[tuple[str, int, int, int], ...] | None:
+    """Return what changes when any file does that a key may cover; None while one has just done."""
+    named = (root / "pyproject.toml", root / "constraints.txt", *LIBRARIES)
+    files = [(str(file), file.stat()) for file in named if file.exists()]
+    folders = [str(root / "code")]
+    for folder in folders:
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                folders += [entry.path] * (entry.name != "__pycache__")
+            else:
+                files.append((entry.path, entry.stat()))
+    if time.time() - max(told.st_mtime for _, told in files) < RACY:
+        return None
+    return tuple((path, told.st_ino, told.st_size, told.st_mtime_ns) for path, told in files)
+
+
+def _page_inputs(
+    root: Path, kernel: str, sources: tuple[str, ...], installed: bool
+) -> dict[str, Any]:
     code = root / "code"
-    sources = [cell.source for cell in page.cells]
     modules = closure(code, imported_by_cells(sources))
     data = data_files(modules)
     return {
-        "kernel": page.kernel,
+        "kernel": kernel,
         "cells": [_sha256(source.encode()) for source in sources],
         "files": {
             file.relative_to(root).as_posix(): sha256_of(file)

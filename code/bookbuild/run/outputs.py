@@ -3,26 +3,19 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from bookbuild.run import shipped
-from bookbuild.run.execution import current_folder, execute, executed_notebook, run_of, say
+from bookbuild.run.cache import current_folder, executed_notebook, run_of, say
+from bookbuild.run.execution import execute
 from bookbuild.run.keys import key_of, page_inputs
 from bookbuild.source.chapters import Page, read_pages
-
-# What a page may cost on the reference machine: one core with AVX2 and without bfloat16.
-BUDGET_SECONDS = 120
-BUDGET_MEGABYTES = 1500
-# What the convolution of `execution.MEASURE` reaches there: 115 on the machine that imitates it,
-# which executes pages about twice as fast.
-REFERENCE_GIGAFLOPS = 58
 
 
 def renew(root: Path) -> None:
     """Execute the pages that have changed and write their outputs; leave all other files alone.
 
     In float32 throughout, so that the numbers are those of every processor, and so that
-    `reference_seconds` can tell what a run costs elsewhere.
+    `times.reference_seconds` can tell what a run costs elsewhere.
     """
     os.environ["ONEBOUND_BFLOAT16"] = "0"
     pages = _with_cells(root)
@@ -59,17 +52,6 @@ def faults(root: Path) -> list[str]:
         elif document["key"] != key_of(page_inputs(root, page, installed=False)):
             found.append(f"{page.name} has outputs of other cells, code or versions")
     return found
-
-
-def reference_seconds(run: dict[str, Any]) -> float | None:
-    """Return the seconds of one thread that a run would take on the reference machine.
-
-    None where that is not known: the run used bfloat16.
-    """
-    machine, seconds = run["machine"], run["processor_seconds"]
-    if "gigaflops" not in machine:  # a page without PyTorch
-        return seconds
-    return None if machine["bfloat16"] else seconds * machine["gigaflops"] / REFERENCE_GIGAFLOPS
 
 
 def _with_cells(root: Path) -> list[Page]:

@@ -24,8 +24,8 @@ from typing import Any
 
 from bookbuild.run.execution import KEPT, THREADS
 from bookbuild.run.keys import closure, data_files, versions
-from bookbuild.run.machine import machine
 from onebound.files import write_whole
+from onebound.machine import cores, machine
 from onebound.studies.records import Run, Study, names, record_file
 
 CODE = Path(__file__).parents[2]
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bookbuild.run.studies", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"of {', '.join(names())}; default: all")
     parser.add_argument("--smoke", action="store_true", help="for seconds, writing nothing")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--processes", type=int, default=cores())
     arguments = parser.parse_args()
     chosen = arguments.name or names()
     if unknown := set(chosen) - set(names()):

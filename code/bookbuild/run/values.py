@@ -7,7 +7,7 @@ import ast
 import json
 from pathlib import Path
 
-from bookbuild.run.execution import current_folder, executed_notebook
+from bookbuild.run.cache import current_folder, executed_notebook
 from bookbuild.source.chapters import BookError, read_pages
 
 RECORD = Path("book/values.json")

@@ -12,12 +12,14 @@ of its own chapter computes it (``cell``). None is merely forgotten: `check` ref
 import ast
 import functools
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bookbuild.source.chapters import BookError, page_names
+from bookbuild.source.memory import Memory
 
 KINDS = ("definition", "derivation", "cell")
 MARKS = Path("book/equations.toml")
@@ -140,52 +142,53 @@ def _kinds(root: Path) -> dict[tuple[str, str], str]:
 
 def _code(root: Path) -> list[tuple[Place, set[str]]]:
     """Return whatever cites an equation in its docstring, and the labels."""
-    return [
-        (place, cited)
-        for place, node in _definitions(root, "code")
-        if (cited := set(_CITED.findall(ast.get_docstring(node, clean=False) or "")))
-    ]
+    return [(place, set(cited)) for place, cited, _ in _definitions(root, "code") if cited]
 
 
 def _tests(root: Path) -> list[tuple[Place, set[str]]]:
     """Return whatever is marked as the test of an equation, and the labels."""
-    return [
-        (place, cited)
-        for place, node in _definitions(root, "tests")
-        if not isinstance(node, ast.Module)
-        if (cited := {label for call in node.decorator_list for label in _marked(place, call)})
-    ]
+    return [(place, set(marked)) for place, _, marked in _definitions(root, "tests") if marked]
 
 
-def _marked(place: Place, decorator: ast.expr) -> list[str]:
+def _definitions(root: Path, folder: str) -> list[tuple[Place, list[str], list[str]]]:
+    """Return the modules below a folder and the classes and functions in them.
+
+    With the labels that the docstring of each cites, and those that it is marked with as a test.
+    """
+    memory = Memory(root, f"equations-{folder}", Path(__file__).read_bytes(), sys.version)
+    found = []
+    for path in sorted((root / folder).rglob("*.py")):
+        file, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
+        told = memory.recall(file, text, answer=functools.partial(_definitions_in, file, text))
+        found += [(Place(file, line, name), cited, marked) for line, name, cited, marked in told]
+    memory.save(forget=True)
+    return found
+
+
+def _definitions_in(file: str, text: str) -> list[tuple[int, str, list[str], list[str]]]:
+    """Return line and name of what a module defines and that has to do with equations, and how."""
+    tree = ast.parse(text, filename=file)
+    found = [(1, "", _cited(tree), [])]
+    for name, node in _inside(tree, ""):
+        # What is shown starts with the decorators.
+        line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        marks = [label for call in node.decorator_list for label in _marked(file, line, call)]
+        found.append((line, name, _cited(node), marks))
+    return [one for one in found if one[2] or one[3]]
+
+
+def _cited(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> list[str]:
+    return _CITED.findall(ast.get_docstring(node, clean=False) or "")
+
+
+def _marked(file: str, line: int, decorator: ast.expr) -> list[str]:
     """Return the labels in ``pytest.mark.equation(...)``, none for another decorator."""
     if not isinstance(decorator, ast.Call) or ast.unparse(decorator.func) != "pytest.mark.equation":
         return []
     labels = [node.value for node in decorator.args if isinstance(node, ast.Constant)]
     if len(labels) != len(decorator.args) or decorator.keywords or not labels:
-        raise BookError(f"{place.file}:{place.line}: mark.equation takes labels as they stand")
+        raise BookError(f"{file}:{line}: mark.equation takes labels as they stand")
     return labels
-
-
-Definition = ast.Module | ast.ClassDef | ast.FunctionDef
-
-
-def _definitions(root: Path, folder: str) -> Iterator[tuple[Place, Definition]]:
-    """Yield every module below a folder, and the classes and functions in it."""
-    for path in sorted((root / folder).rglob("*.py")):
-        file = path.relative_to(root).as_posix()
-        yield from _definitions_in(file, path.read_text(encoding="utf-8"))
-
-
-@functools.lru_cache(maxsize=1000)  # a build asks four times
-def _definitions_in(file: str, text: str) -> list[tuple[Place, Definition]]:
-    tree = ast.parse(text, filename=file)
-    found: list[tuple[Place, Definition]] = [(Place(file, 1, ""), tree)]
-    for name, node in _inside(tree, ""):
-        # What is shown starts with the decorators.
-        line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        found.append((Place(file, line, name), node))
-    return found
 
 
 def _inside(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:

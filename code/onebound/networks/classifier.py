@@ -2,38 +2,59 @@
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from onebound.checks import check_positive
+from onebound.networks.inputs import (
+    SHAPE,
+    Shape,
+    check_built_for,
+    check_shape,
+    check_sizes,
+    own_type,
+)
+
+
+class Features(nn.Sequential):
+    """Images of one shape to what the last layer reads, which also serves by itself."""
+
+    shape: Shape
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B features"]:
+        """Return the features."""
+        check_shape(x, self.shape)
+        return super().forward(own_type(x, self)).to(x.dtype)
 
 
 class ConvClassifier(nn.Module):
-    """Images (B, 1, 28, 28) in [0, 1] to 11 logits, (B, 11): ten digits, and "noise".
+    """Images in [0, 1] to 11 logits: ten digits, and "noise".
 
-    Convolutions at 14 x 14 and 7 x 7 pixels, then `features` numbers, then one linear layer.
+    Convolutions at half and at a quarter of height and width, then `features` numbers, then one
+    linear layer.
     """
 
-    def __init__(self, width: int = 32, features: int = 64) -> None:
+    def __init__(self, width: int = 32, features: int = 64, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_positive("width", width)
-        check_positive("features", features)
-        deep = 2 * width
-        self.features = nn.Sequential(
-            nn.PixelUnshuffle(2),  # each 2 x 2 patch becomes 4 channels: 14 x 14
-            *_block(4, width),
-            *_block(width, deep, stride=2),  # 7 x 7
+        check_sizes(width=width, features=features)
+        check_built_for(shape)
+        deep, places = 2 * width, (shape[1] // 8) * (shape[2] // 8)
+        self.features = Features(
+            nn.PixelUnshuffle(2),  # each 2 x 2 patch becomes channels: half of height and width
+            *_block(4 * shape[0], width),
+            *_block(width, deep, stride=2),  # a quarter
             *_block(deep, deep),
             *_block(deep, deep),
-            nn.MaxPool2d(2),  # 3 x 3
+            nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Linear(9 * deep, features),
+            nn.Linear(places * deep, features),
             nn.SiLU(),
         )
+        self.features.shape = shape
         self.head = nn.Linear(features, 11)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 11"]:
         """Return logits."""
-        return self.head(self.features(x))
+        return self.head(own_type(self.features(x), self.head)).to(x.dtype)
 
 
 def _block(before: int, after: int, stride: int = 1) -> Sequence[nn.Module]:

@@ -1,13 +1,22 @@
-"""Convolutional encoder and decoder: residual blocks at 14 x 14 and 7 x 7 pixels.
+"""Convolutional encoder and decoder: residual blocks at half and a quarter of height and width.
 
-`width` is the number of channels at 14 x 14; at 7 x 7 there are `growth` times as many.
+`width` is the number of channels at half; at a quarter there are `growth` times as many.
 """
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from onebound.checks import check_positive
+from onebound.checks import check_latents
+from onebound.networks.inputs import (
+    SHAPE,
+    Shape,
+    check_built_for,
+    check_shape,
+    check_sizes,
+    own_type,
+)
 
 
 class Residual(nn.Module):
@@ -21,8 +30,8 @@ class Residual(nn.Module):
             nn.init.zeros_(parameter)
         self.f = nn.Sequential(nn.SiLU(), first, nn.SiLU(), second)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, H, W) to the same shape."""
+    def forward(self, x: Float[Tensor, "B width H W"]) -> Float[Tensor, "B width H W"]:
+        """Return x + f(x)."""
         return x + self.f(x)
 
 
@@ -32,57 +41,67 @@ def residuals(width: int, blocks: int) -> Sequence[nn.Module]:
 
 
 class ConvEncoder(nn.Module):
-    """Images (B, 1, 28, 28) to the mean and log-variance of q(z|x), each (B, latent_size)."""
+    """Images to the mean and log-variance of q(z|x)."""
 
     def __init__(
-        self, latent_size: int = 20, width: int = 12, blocks: int = 1, growth: int = 2
+        self,
+        latent_size: int = 20,
+        width: int = 12,
+        blocks: int = 1,
+        growth: int = 2,
+        shape: Shape = SHAPE,
     ) -> None:
         super().__init__()
-        check_positive("latent_size", latent_size)
-        check_positive("width", width)
-        check_positive("blocks", blocks)
-        check_positive("growth", growth)
-        deep = growth * width
+        check_sizes(latent_size=latent_size, width=width, blocks=blocks, growth=growth)
+        check_built_for(shape)
+        self.shape, deep, places = shape, growth * width, shape[1] * shape[2] // 16
         self.net = nn.Sequential(
-            nn.PixelUnshuffle(2),  # each 2 x 2 patch becomes 4 channels: 14 x 14
-            nn.Conv2d(4, width, 3, padding=1),
+            nn.PixelUnshuffle(2),  # each 2 x 2 patch becomes channels: half of height and width
+            nn.Conv2d(4 * shape[0], width, 3, padding=1),
             *residuals(width, blocks),
-            nn.Conv2d(width, deep, 2, stride=2),  # 7 x 7
+            nn.Conv2d(width, deep, 2, stride=2),  # a quarter
             *residuals(deep, blocks),
             nn.Flatten(),
-            nn.Linear(49 * deep, 2 * latent_size),
+            nn.Linear(places * deep, 2 * latent_size),
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
         """Return `mu` and `logvar`."""
-        mu, logvar = self.net(x).chunk(2, dim=1)
+        check_shape(x, self.shape)
+        mu, logvar = self.net(own_type(x, self)).to(x.dtype).chunk(2, dim=1)
         return mu, logvar
 
 
 class ConvDecoder(nn.Module):
-    """Latents (B, latent_size) to one number a pixel, (B, 1, 28, 28): the encoder mirrored."""
+    """Latents to one number a pixel and channel: the encoder mirrored."""
 
     def __init__(
-        self, latent_size: int = 20, width: int = 12, blocks: int = 1, growth: int = 2
+        self,
+        latent_size: int = 20,
+        width: int = 12,
+        blocks: int = 1,
+        growth: int = 2,
+        shape: Shape = SHAPE,
     ) -> None:
         super().__init__()
-        check_positive("latent_size", latent_size)
-        check_positive("width", width)
-        check_positive("blocks", blocks)
-        check_positive("growth", growth)
-        deep = growth * width
-        self.latent_size = latent_size
+        check_sizes(latent_size=latent_size, width=width, blocks=blocks, growth=growth)
+        check_built_for(shape)
+        self.latent_size, deep = latent_size, growth * width
+        channels, height, across = shape[0], shape[1] // 4, shape[2] // 4
         self.net = nn.Sequential(
-            nn.Linear(latent_size, 49 * deep),
-            nn.Unflatten(1, (deep, 7, 7)),
+            nn.Linear(latent_size, height * across * deep),
+            nn.Unflatten(1, (deep, height, across)),
             *residuals(deep, blocks),
             nn.Conv2d(deep, 4 * width, 1),
-            nn.PixelShuffle(2),  # every 4 channels become a 2 x 2 patch: 14 x 14
+            nn.PixelShuffle(2),  # every 4 channels become a 2 x 2 patch: half of height and width
             *residuals(width, blocks),
-            nn.Conv2d(width, 4, 3, padding=1),
+            nn.Conv2d(width, 4 * channels, 3, padding=1),
             nn.PixelShuffle(2),
         )
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return logits."""
-        return self.net(z)
+    def forward(self, z: Float[Tensor, "B L"]) -> Float[Tensor, "B C H W"]:
+        """Return the parameters of a likelihood."""
+        check_latents(z, self.latent_size)
+        return self.net(own_type(z, self)).to(z.dtype)

@@ -1,80 +1,88 @@
 """The perceptrons of Kingma and Welling (2014), one hidden layer each way, and one for codes."""
 
+from math import prod
+
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from onebound.checks import check_latents, check_positive, check_times
+from onebound.checks import check_latents, check_times
+from onebound.networks.inputs import (
+    SHAPE,
+    Shape,
+    check_built_for,
+    check_shape,
+    check_sizes,
+    own_type,
+)
 from onebound.networks.time import waves
 
 
 class MLPEncoder(nn.Module):
-    """Images (B, 1, 28, 28) to the mean and log-variance of q(z|x), each (B, latent_size)."""
+    """Images to the mean and log-variance of q(z|x)."""
 
-    def __init__(self, latent_size: int = 20, hidden_size: int = 400) -> None:
+    def __init__(self, latent_size: int = 20, hidden_size: int = 400, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_positive("latent_size", latent_size)
-        check_positive("hidden_size", hidden_size)
+        check_sizes(latent_size=latent_size, hidden_size=hidden_size)
+        check_built_for(shape)
+        self.shape = shape
         self.net = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(784, hidden_size),
+            nn.Linear(prod(shape), hidden_size),
             nn.SiLU(),
             nn.Linear(hidden_size, 2 * latent_size),
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
         """Return `mu` and `logvar`."""
-        mu, logvar = self.net(x).chunk(2, dim=1)
+        check_shape(x, self.shape)
+        mu, logvar = self.net(own_type(x, self)).to(x.dtype).chunk(2, dim=1)
         return mu, logvar
 
 
 class MLPDecoder(nn.Module):
-    """Latents (B, latent_size) to `channels` numbers a pixel, (B, channels, 28, 28)."""
+    """Latents to `channels` numbers a place, by default those of the image."""
 
-    def __init__(self, latent_size: int = 20, hidden_size: int = 400, channels: int = 1) -> None:
+    def __init__(
+        self,
+        latent_size: int = 20,
+        hidden_size: int = 400,
+        channels: int | None = None,
+        shape: Shape = SHAPE,
+    ) -> None:
         super().__init__()
-        check_positive("latent_size", latent_size)
-        check_positive("hidden_size", hidden_size)
-        check_positive("channels", channels)
-        self.latent_size = latent_size
+        channels = shape[0] if channels is None else channels
+        check_sizes(latent_size=latent_size, hidden_size=hidden_size, channels=channels)
+        check_built_for(shape)
+        self.latent_size, out = latent_size, (channels, *shape[1:])
         self.net = nn.Sequential(
             nn.Linear(latent_size, hidden_size),
             nn.SiLU(),
-            nn.Linear(hidden_size, channels * 784),
-            nn.Unflatten(1, (channels, 28, 28)),
+            nn.Linear(hidden_size, prod(out)),
+            nn.Unflatten(1, out),
         )
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Float[Tensor, "B L"]) -> Float[Tensor, "B channels H W"]:
         """Return the parameters of a likelihood."""
-        return self.net(z)
+        check_latents(z, self.latent_size)
+        return self.net(own_type(z, self)).to(z.dtype)
 
 
 class ResidualMLP(nn.Module):
-    """Noisy codes (B, L) and steps t (B,) to a vector like the code: residual blocks of two layers.
+    """Noisy codes and their steps, 1 to T, to a vector like the code: blocks of two layers.
 
     Each block brings the hidden vector to mean 0 and variance 1, and is told the step by a scale
-    and a shift for each of its numbers. At the start of training it is the identity, and the
-    network's answer is 0.
-
-    Parameters
-    ----------
-    T
-        Number of steps; t is in 1..T.
-    latent_size, width, blocks
-        Numbers in a code and in the hidden vector, and how many blocks.
-
-    References
-    ----------
-    He et al. (2016); Perez et al. (2018) for scale and shift.
+    and a shift for each of its `width` numbers. At the start of training it is the identity, and
+    the network's answer is 0. He et al. (2016); Perez et al. (2018) for scale and shift.
     """
 
     features: Tensor
 
     def __init__(self, T: int, latent_size: int, width: int = 256, blocks: int = 3) -> None:
         super().__init__()
-        check_positive("T", T)
-        check_positive("latent_size", latent_size)
-        check_positive("width", width)
-        check_positive("blocks", blocks)
+        check_sizes(T=T, latent_size=latent_size, width=width, blocks=blocks)
         self.T, self.latent_size = T, latent_size
         self.register_buffer("features", waves(T, 64), persistent=False)
         self.time = nn.Sequential(nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2 * width * blocks))
@@ -88,18 +96,13 @@ class ResidualMLP(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, z_t: Tensor, t: Tensor) -> Tensor:
-        """Return the prediction for each number of the code, in the type of `z_t`.
-
-        Raises
-        ------
-        ValueError
-            If `z_t` is not a batch of codes, or `t` not a step from 1 to T for each.
-        """
+    def forward(self, z_t: Float[Tensor, "B L"], t: Int64[Tensor, "B"]) -> Float[Tensor, "B L"]:
+        """Return the prediction for each number of the code."""
         check_latents(z_t, self.latent_size)
         check_times(t, self.T, z_t)
-        h = self.stem(z_t)
-        told = self.time(self.features[t]).chunk(2 * len(self.blocks), dim=1)
-        for block, scale, shift in zip(self.blocks, told[::2], told[1::2], strict=True):
+        h = self.stem(own_type(z_t, self))
+        told = self.time(self.features[t]).unflatten(1, (len(self.blocks), 2, -1))
+        for i, block in enumerate(self.blocks):
+            scale, shift = told[:, i].unbind(1)
             h = h + block(F.layer_norm(h, h.shape[1:]) * (1 + scale) + shift)
         return self.head(F.silu(F.layer_norm(h, h.shape[1:]))).to(z_t.dtype)

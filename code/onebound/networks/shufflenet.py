@@ -2,17 +2,24 @@
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from onebound.checks import check_positive
-from onebound.networks.time import check_step
+from onebound.networks.inputs import (
+    SHAPE,
+    Shape,
+    check_built_for,
+    check_sizes,
+    check_step,
+    own_type,
+)
 
 TIME_SIZE = 256
 """Numbers that stand for one step."""
 
 
-def shuffle_channels(x: Tensor) -> Tensor:
-    """Interleave the two halves of the channels of (B, C, H, W), C even.
+def shuffle_channels(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Interleave the two halves of the channels, an even number of them.
 
     Channel c of the result is channel ``c // 2 + (c % 2) * C // 2`` of `x`: both halves of the
     result hold channels of both halves of `x`.
@@ -42,9 +49,6 @@ class Unit(nn.Module):
 
     A half never sees the other before the shuffle, so each pointwise convolution costs a quarter of
     one of all channels. In ShuffleNetV2 the short half passes unchanged; here it is convolved too.
-
-    References
-    ----------
     Ma, Zhang, Zheng and Sun (2018), figures 3c and 3d.
     """
 
@@ -54,8 +58,8 @@ class Unit(nn.Module):
         self.short = nn.Sequential(depthwise(half), pointwise(half, half))
         self.long = nn.Sequential(pointwise(half, half), depthwise(half), pointwise(half, half))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, H, W) to the same shape."""
+    def forward(self, x: Float[Tensor, "B width H W"]) -> Float[Tensor, "B width H W"]:
+        """Convolve and shuffle."""
         first, second = x.chunk(2, dim=1)
         return shuffle_channels(torch.cat([self.short(first), self.long(second)], dim=1))
 
@@ -63,8 +67,6 @@ class Unit(nn.Module):
 class Downsample(nn.Module):
     """Halve height and width and double the channels, in two branches that see all channels.
 
-    References
-    ----------
     Ma, Zhang, Zheng and Sun (2018), figure 3d.
     """
 
@@ -75,8 +77,8 @@ class Downsample(nn.Module):
             pointwise(width, width), depthwise(width, stride=2), pointwise(width, width)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, H, W) to (B, 2 width, H/2, W/2)."""
+    def forward(self, x: Float[Tensor, "B width H W"]) -> Float[Tensor, "B 2*width H//2 W//2"]:
+        """Convolve and shuffle."""
         return shuffle_channels(torch.cat([self.short(x), self.long(x)], dim=1))
 
 
@@ -88,64 +90,52 @@ class Stage(nn.Module):
         self.units = nn.Sequential(*(Unit(width) for _ in range(4)))
         self.time = nn.Sequential(nn.Linear(TIME_SIZE, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Map x (B, width, H, W) and the embedding (B, TIME_SIZE) to a tensor like x."""
+    def forward(
+        self, x: Float[Tensor, "B width H W"], embedding: Float[Tensor, "B numbers"]
+    ) -> Float[Tensor, "B width H W"]:
+        """Apply the units, told the step."""
         return F.silu(self.units(x) + self.time(embedding)[:, :, None, None])
 
 
 class ShuffleUNet(nn.Module):
-    """Noisy images (B, 1, 28, 28) and steps t (B,) to one number a pixel, (B, 1, 28, 28).
+    """Noisy images and their steps, 1 to T, to one number a pixel and channel.
 
-    The encoder works at 28 x 28 and 14 x 14 pixels with `width` and 2 `width` channels, the middle
-    at 7 x 7 with 4 `width`. On the way back, what the encoder had at a size joins what comes from
-    below. A learned table holds `TIME_SIZE` numbers for each step.
-
-    Parameters
-    ----------
-    T
-        Number of steps; t is in 1..T.
-    width
-        Channels after the first convolution, a multiple of 2.
-
-    References
-    ----------
+    The encoder works at all of height and width and at half, with `width`, an even number, and 2
+    `width` channels, the middle at a quarter with 4 `width`. On the way back, what the encoder had
+    at a size joins what comes from below. A learned table holds `TIME_SIZE` numbers for each step.
     Ronneberger, Fischer and Brox (2015); Ma, Zhang, Zheng and Sun (2018).
     """
 
-    def __init__(self, T: int, width: int = 32) -> None:
+    def __init__(self, T: int, width: int = 32, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_positive("T", T)
-        check_positive("width", width)
+        check_sizes(T=T, width=width)
+        check_built_for(shape)
         if width % 2:
             raise ValueError(f"width must be even: a unit splits the channels, got {width}")
-        self.T = T
+        self.T, self.shape, channels = T, shape, shape[0]
         self.embedding = nn.Embedding(T, TIME_SIZE)
         self.stem = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.SiLU()
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.SiLU()
         )
-        self.encode_28, self.to_14 = Stage(width), Downsample(width)
-        self.encode_14, self.to_7 = Stage(2 * width), Downsample(2 * width)
+        self.encode_whole, self.to_half = Stage(width), Downsample(width)
+        self.encode_half, self.to_quarter = Stage(2 * width), Downsample(2 * width)
         self.middle = nn.Sequential(
             *(Unit(4 * width) for _ in range(3)), pointwise(4 * width, 2 * width)
         )
         self.up = nn.Upsample(scale_factor=2, mode="bilinear")
-        self.decode_14, self.from_14 = Stage(4 * width), pointwise(4 * width, width)
-        self.decode_28, self.from_28 = Stage(2 * width), pointwise(2 * width, width)
-        self.head = nn.Conv2d(width, 1, 1)
+        self.decode_half, self.from_half = Stage(4 * width), pointwise(4 * width, width)
+        self.decode_whole, self.from_whole = Stage(2 * width), pointwise(2 * width, width)
+        self.head = nn.Conv2d(width, channels, 1)
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Return the prediction for each pixel, any real number, in the type of `x_t`.
-
-        Raises
-        ------
-        ValueError
-            If `x_t` or `t` is not what `onebound.networks.time.check_step` asks for.
-        """
-        check_step(x_t, t, self.T)
+    def forward(
+        self, x_t: Float[Tensor, "B C H W"], t: Int64[Tensor, "B"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Return the prediction for each pixel, any real number."""
+        check_step(x_t, t, self.T, self.shape)
         embedding = self.embedding(t - 1)
-        at_28 = self.encode_28(self.stem(x_t), embedding)
-        at_14 = self.encode_14(self.to_14(at_28), embedding)
-        h = self.middle(self.to_7(at_14))
-        h = self.decode_14(torch.cat([self.up(h), at_14], dim=1), embedding)
-        h = self.decode_28(torch.cat([self.up(self.from_14(h)), at_28], dim=1), embedding)
-        return self.head(self.from_28(h)).to(x_t.dtype)
+        whole = self.encode_whole(self.stem(own_type(x_t, self)), embedding)
+        half = self.encode_half(self.to_half(whole), embedding)
+        h = self.middle(self.to_quarter(half))
+        h = self.decode_half(torch.cat([self.up(h), half], dim=1), embedding)
+        h = self.decode_whole(torch.cat([self.up(self.from_half(h)), whole], dim=1), embedding)
+        return self.head(self.from_whole(h)).to(x_t.dtype)

@@ -14,7 +14,7 @@ from onebound.evaluation import quality
 from onebound.evaluation.estimates import per_example
 from onebound.likelihoods import bits_per_dim
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.model import VAE
 from onebound.zoo import digits
 from onebound.zoo.cards import load_model

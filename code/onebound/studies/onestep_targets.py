@@ -15,7 +15,7 @@ from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_fr
 from onebound.diffusion.process import sample_xt
 from onebound.distributions import noise_like
 from onebound.evaluation.estimates import per_example
-from onebound.training.loop import train
+from onebound.training.run import train
 
 TARGETS = {
     "x_0": (x_0_from_x_0, lambda schedule: torch.ones_like(schedule.snr)),

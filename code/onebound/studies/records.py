@@ -4,17 +4,21 @@ Each other module here is one study. What its runs found lies beside it as JSON,
 run; ``make studies`` makes what is missing. A page draws from the record, and says so.
 """
 
+import base64
 import json
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from onebound.evaluation.estimates import Estimate, estimate
 
 
+@runtime_checkable
 class Study(Protocol):
     """A module of this package."""
 
@@ -92,3 +96,15 @@ def load_record(study: Study) -> dict[str, list[Run]]:
 def over_seeds(runs: Iterable[Run], name: str) -> Estimate:
     """Return the mean of one result over the seeds, and its standard error."""
     return estimate(torch.tensor([run.result[name] for run in runs], dtype=torch.float64))
+
+
+def packed(images: Tensor) -> str:
+    """Return images in [0, 1], (N, 1, 28, 28), as text for a record, rounded to 16 grey levels."""
+    levels = (15 * images).round().to(torch.uint8).flatten()
+    return base64.b85encode(zlib.compress(bytes(levels.tolist()), 9)).decode()
+
+
+def unpacked(text: str) -> Tensor:
+    """Return the images, (N, 1, 28, 28), of `packed`."""
+    levels = torch.tensor(list(zlib.decompress(base64.b85decode(text))))
+    return levels.reshape(-1, 1, 28, 28) / 15

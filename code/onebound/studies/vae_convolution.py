@@ -9,7 +9,7 @@ from onebound.data.images import binarise
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.networks.conv import ConvDecoder, ConvEncoder
 from onebound.studies.vae_recipes import bound_of
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.model import VAE
 
 SETTINGS: dict[str, dict[str, Any]] = {

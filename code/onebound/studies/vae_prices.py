@@ -9,7 +9,8 @@ from onebound.data.images import binarise, static_binarisation
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.studies.records import packed
+from onebound.training.run import train
 from onebound.vae.codes import activity, information
 from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE
@@ -46,7 +47,9 @@ def run(
         Nats per binary test image: "rate" and "distortion" of all; of the first 200 the "elbo" and
         the importance-weighted bound of `draws` ("tight"); for 1,000 codes the information that
         tells the images apart ("among"), the upper bound on that about any image ("above") and the
-        "mismatch" of codes and prior. And the number of "active" units.
+        "mismatch" of codes and prior. The number of "active" units. As text for
+        `onebound.studies.records`, the decoder's probabilities for the codes of the first six test
+        images ("rebuilt") and for six codes from the prior ("drawn").
     """
     vae = trained(beta, seed, epochs, limit)
     test = static_binarisation(load_mnist().test_images)[:limit]
@@ -55,6 +58,8 @@ def run(
     tight = importance_weighted_bound(vae, test[:200], draws, Generator().manual_seed(3))
     with torch.no_grad():
         mu, logvar = vae.encode(test)
+        z = torch.randn(6, 20, generator=Generator().manual_seed(7))
+        rebuilt, drawn = (packed(torch.sigmoid(vae.decode(code))) for code in (mu[:6], z))
     found = information(mu, logvar, min(1000, len(test)), Generator().manual_seed(4))
     return {
         "rate": terms[:, 1].mean().item(),
@@ -65,4 +70,6 @@ def run(
         "above": found.above.mean().item(),
         "mismatch": estimate(found.rate - found.among).mean,
         "active": int((activity(mu) > 0.01).sum()),
+        "rebuilt": rebuilt,
+        "drawn": drawn,
     }

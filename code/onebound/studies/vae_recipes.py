@@ -11,7 +11,7 @@ from onebound.data.mnist import load_mnist, split_validation
 from onebound.evaluation.estimates import per_example
 from onebound.likelihoods import cross_entropy_grey
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.training.loop import train
+from onebound.training.run import train
 from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE
 

@@ -1,25 +1,19 @@
 """How a step changes the weights, and an average over steps."""
 
+from copy import deepcopy
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 MEMORY = (0.9, 0.99)
 """Adam's decay of gradients and of their squares. A shorter memory of squares than the usual 0.999
 suits runs of a few thousand steps."""
 
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
-
-
 def adam(model: nn.Module, learning_rate: float) -> list[Optimizer]:
-    """Adam for all parameters.
-
-    References
-    ----------
-    Kingma and Ba (2015).
-    """
+    """Adam for all parameters; Kingma and Ba (2015)."""
     return [torch.optim.Adam(model.parameters(), learning_rate, betas=MEMORY, fused=True)]
 
 
@@ -28,19 +22,8 @@ class Muon(Optimizer):
 
     The running mean of a matrix's gradients, with Nesterov's look ahead, is brought close to U V^T
     of its singular value decomposition by `orthogonal`, and scaled by sqrt(rows / columns) if it is
-    taller than wide.
-
-    Parameters
-    ----------
-    matrices
-        Parameters of two dimensions.
-    lr, momentum, weight_decay
-        The rate, the decay of the running mean, and the share of the weights, times the rate, that
-        each step takes away.
-
-    References
-    ----------
-    Jordan et al. (2024).
+    taller than wide. `weight_decay` is the share of the weights, times the rate, that each step
+    takes away. Jordan et al. (2024).
     """
 
     def __init__(
@@ -68,19 +51,17 @@ class Muon(Optimizer):
                 matrix.add_(orthogonal(ahead), alpha=-rate * tall)
 
 
-def orthogonal(matrix: Tensor, steps: int = 3) -> Tensor:
+def orthogonal(
+    matrix: Float[Tensor, "rows columns"], steps: int = 3
+) -> Float[Tensor, "rows columns"]:
     """Bring all singular values of a matrix near 1 by Newton-Schulz steps (`[eq-newton-schulz]`).
 
-    Each step maps a singular value s to a s + b s^3 + c s^5 with the numbers of Jordan et al.: they
-    bring small ones up fast, and keep them between 0.68 and 1.21 from then on. Three steps, not the
-    usual five, take all above 0.018 of the matrix's norm there.
+    Each step maps a singular value s to a s + b s^3 + c s^5 with the numbers of Jordan et al.
+    (2024): they bring small ones up fast, and keep them between 0.68 and 1.21 from then on. Three
+    steps, not the usual five, take all above 0.018 of the matrix's norm there.
 
     A step multiplies X from the left by P = a + b X X^T + c (X X^T)^2. The products of these P, and
     what they make of X X^T, are small squares; the long matrix itself is multiplied twice in all.
-
-    References
-    ----------
-    Jordan et al. (2024).
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
@@ -98,55 +79,64 @@ def muon(model: nn.Module, learning_rate: float) -> list[Optimizer]:
     """Muon for matrices, Adam at a sixth of the rate for the rest.
 
     A matrix with fewer than 16 rows or columns has too few singular values to gain from Muon.
+    ValueError if there is no larger one.
     """
     parameters = list(model.parameters())
     matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) >= 16]
+    if not matrices:
+        raise ValueError(
+            f"{type(model).__name__} has no matrix of at least 16 rows and columns, and Muon is "
+            "for matrices: train it with onebound.training.optimisers.adam"
+        )
     chosen = {id(matrix) for matrix in matrices}
     rest = [p for p in parameters if id(p) not in chosen]
-    return [
-        Muon(matrices, learning_rate),
-        torch.optim.Adam(rest, learning_rate / 6, betas=MEMORY, fused=True),
-    ]
+    adams = [torch.optim.Adam(rest, learning_rate / 6, betas=MEMORY, fused=True)] if rest else []
+    return [Muon(matrices, learning_rate), *adams]
 
 
-def averaged(model: nn.Module, memory: float = 0.1) -> AveragedModel:
-    """Return an exponential moving average of a model's weights and buffers.
+class Average(nn.Module):
+    """A moving average of a model's weights and buffers, as `averaged` makes it."""
+
+    def __init__(self, model: nn.Module, memory: float) -> None:
+        super().__init__()
+        self.module, self.memory, self.steps = deepcopy(model).eval(), memory, 0
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in a step of the model: its weights count 1 / (1 + memory n) at step n, from 0."""
+        share = 1 / (1 + self.memory * self.steps)
+        for average, new in zip(_tensors(self.module), _tensors(model), strict=True):
+            if new.is_floating_point():
+                average.lerp_(new, share)
+            else:  # a count of batches
+                average.copy_(new)
+        self.steps += 1
+
+    def get_extra_state(self) -> int:
+        """Return the steps taken in, for `state_dict`."""
+        return self.steps
+
+    def set_extra_state(self, state: int) -> None:
+        """Take them back."""
+        self.steps = state
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def averaged(model: nn.Module, memory: float = 0.1) -> Average:
+    """Return an exponential moving average of a model's weights and buffers, in evaluation mode.
 
     At step n the new weights count 1 / (1 + memory n), the old average the rest
-    (`[eq-average-weights]`). The average reaches back over about a share `memory` of the steps so
-    far: early it forgets the first random weights soon, later it is smooth. Buffers are averaged
-    too. The statistics of a batch norm fit averaged weights neither so nor as they were at the last
-    step: compute them again (chapter 10 measures it).
+    (`[eq-average-weights]`). So the average reaches back over about a share `memory`, 0 to 1, of
+    the steps so far. Buffers are averaged too. The statistics of a batch norm fit averaged weights
+    neither so nor as they were at the last step: compute them again (chapter 10 measures it).
 
-    Parameters
-    ----------
-    model
-        Not changed.
-    memory
-        0 to 1: 0 keeps the last weights only, 1 is the mean of all.
-
-    Returns
-    -------
-    AveragedModel
-        Torch's own; ``update_parameters(model)`` takes in a step, ``module`` is the averaged model.
-
-    Raises
-    ------
-    ValueError
-        If `memory` is outside [0, 1].
-
-    References
-    ----------
-    Shamir and Zhang (2013), polynomial-decay averaging with their eta = 1 / memory - 1; Karras et
-    al. (2024) for diffusion models.
+    ``update_parameters(model)`` takes in a step; ``module`` is the averaged model. Shamir and Zhang
+    (2013), with their eta = 1 / memory - 1; Karras et al. (2024). ValueError if `memory` is not in
+    [0, 1].
     """
     if not 0 <= memory <= 1:
         raise ValueError(f"memory must be in [0, 1], got {memory!r}")
-
-    def update(average: Tensors, new: Tensors, n: Tensor | int) -> None:
-        if average[0].is_floating_point():
-            torch._foreach_lerp_(average, new, 1 / (1 + memory * float(n)))
-        else:  # a count of batches
-            torch._foreach_copy_(average, new)
-
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    return Average(model, memory)

@@ -6,9 +6,7 @@ NAME`` trains on several GPUs or machines.
 
 import argparse
 import json
-import os
 import platform
-import re
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -22,6 +20,7 @@ from safetensors.torch import save as bytes_of
 
 from onebound.data.fetch import SHA256
 from onebound.files import write_whole
+from onebound.machine import machine
 from onebound.zoo.cards import Card, Entry, files, names
 
 WORK = Path("_build/zoo")
@@ -31,17 +30,8 @@ WORK = Path("_build/zoo")
 def make(entry: Entry, work: Path) -> Card | None:
     """Train a model, or go on with it, put weights and card beside its module, and measure it.
 
-    Parameters
-    ----------
-    entry
-        A module of `onebound.zoo`.
-    work
-        A folder for the state of the run; it is gone when the files are in place.
-
-    Returns
-    -------
-    Card or None
-        None in all processes but the first.
+    `work` is a folder for the state of the run; it is gone when the files are in place. Returns
+    None in all processes but the first.
     """
     name = entry.__name__.rpartition(".")[2]
     main = Accelerator().is_main_process  # a PartialState of its own misses processes on a CPU
@@ -72,7 +62,7 @@ def make(entry: Entry, work: Path) -> Card | None:
         seconds=round(last["seconds"], 1),
         history=list(history.values()),
         metrics={},
-        machine=machine(),
+        machine=machine() | on(),
         versions={package: metadata.version(package) for package in ("torch", "numpy")},
         data=SHA256,
         weights=sha256(weights).hexdigest(),
@@ -91,17 +81,10 @@ def write_card(card: Card, path: Path) -> None:
     write_whole(path, json.dumps(asdict(card), indent=1).encode() + b"\n")
 
 
-def machine() -> dict[str, object]:
-    """Say what the training runs on."""
-    processor = platform.processor() or platform.machine()
-    if (cpuinfo := Path("/proc/cpuinfo")).exists():
-        found = re.search(r"model name\s*: (.*)", cpuinfo.read_text())
-        processor = found[1] if found else processor
+def on() -> dict[str, object]:
+    """Say what of a machine the training runs on."""
     state = PartialState()
     return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor,
-        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": state.device.type,
         "processes": state.num_processes,

@@ -1,42 +1,91 @@
 """What the U-Nets of the zoo share: how they are trained, and how their samples are judged."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Generator, Tensor
+from jaxtyping import Float, Int64, UInt8
+from torch import Generator, Tensor, nn
 
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.denoisers import Denoiser, Network, clipped, denoiser, even_steps, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import x_0_from_v
+from onebound.diffusion.parameterisation import X0From, x_0_from_v
 from onebound.diffusion.samplers import ancestral, last
 from onebound.diffusion.schedules import Schedule, cosine_schedule
 from onebound.distributions import noise_like
 from onebound.evaluation import protocol
 from onebound.evaluation.estimates import per_example
+from onebound.networks.inputs import SHAPE, Shape
 from onebound.networks.unet import UNet
-from onebound.training.loop import train as run
 from onebound.training.optimisers import averaged, muon
+from onebound.training.run import Epoch, train
 from onebound.zoo import digits
-from onebound.zoo.cards import load_model
+from onebound.zoo.cards import load_model, record
 
 SIZES = ("width", "deep_width", "pairs", "levels", "classes")
 """What of a recipe is for the network."""
 RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
-"""What of a recipe is for `onebound.training.loop.train`."""
+"""What of a recipe is for `onebound.training.run.train`."""
 
 
 COSINE = cosine_schedule(1000)
 """The steps of the networks that are trained for samples."""
 
 
-def sized(recipe: dict[str, Any], T: int) -> UNet:
+@dataclass(frozen=True)
+class Objective:
+    """What a network is trained for: how its answer is read, and how much each error counts."""
+
+    schedule: Schedule
+    x_0_from: X0From
+    weight: Float[Tensor, "steps"]
+    """Of the squared error of x_0_hat, see `denoising_loss`."""
+    untold: float | None = None
+    """Share of the images whose label the network is not told; None: it takes no labels."""
+
+    def loss(
+        self,
+        network: nn.Module,
+        levels: UInt8[Tensor, "B C H W"],
+        y: Int64[Tensor, "B"],
+        noise: Generator | None = None,
+    ) -> Float[Tensor, "B"]:
+        """Return the weighted squared error at a random step of each image."""
+        x_0, told = to_signed(levels), cast(Network, network)
+        t = stratified_t(len(x_0), self.schedule.T, noise).to(x_0.device)
+        eps = noise_like(x_0, noise)
+        if self.untold is not None:
+            told = partial(network, y=hidden(y, self.untold, cast(UNet, network).classes, noise))
+        denoise = denoiser(self.schedule, told, self.x_0_from)
+        return denoising_loss(self.schedule, denoise, x_0, eps, t, self.weight)
+
+
+def hidden(
+    y: Int64[Tensor, "B"], share: float, untold: int, noise: Generator | None
+) -> Int64[Tensor, "B"]:
+    """Put `untold` in the place of a share of the labels: the network learns to do without."""
+    return y.masked_fill(torch.rand(len(y), generator=noise).to(y.device) < share, untold)
+
+
+def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "steps"]:
+    """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
+
+    Where the noise is strong it is decided which digit it will be. The loss of v counts every step
+    alike, and a tilt counts these more (`[eq-tilt]`).
+    """
+    share = torch.arange(schedule.T + 1) / schedule.T
+    return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
+
+
+def sized(recipe: dict[str, Any], T: int, shape: Shape = SHAPE) -> UNet:
     """Return the network of a recipe before training."""
     torch.manual_seed(recipe["seed"])
-    return UNet(T, **{key: recipe[key] for key in SIZES if key in recipe})
+    return UNet(T, **{key: recipe[key] for key in SIZES if key in recipe}, shape=shape)
 
 
 def from_v(network: Network) -> Denoiser:
@@ -44,101 +93,85 @@ def from_v(network: Network) -> Denoiser:
     return denoiser(COSINE, network, x_0_from_v)
 
 
-def tilted(schedule: Schedule, tilt: float) -> Tensor:
-    """Weights of the squared error of x_0_hat: those of v times exp(tilt t / T), 1 in the middle.
-
-    See `[eq-tilt]`.
-
-    Where the noise is strong it is decided which digit it will be. The loss of v counts every step
-    alike, and a tilt counts these more.
-    """
-    share = torch.arange(schedule.T + 1) / schedule.T
-    return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
-
-
-Tell = Callable[[Any, Tensor, Generator | None], Network]
-"""(network, labels, noise) to a network of (x_t, t) that knows the labels, or some of them."""
-
-
-def tell_nothing(network: Any, y: Tensor, noise: Generator | None) -> Network:
-    """Leave the labels aside."""
-    known: Network = network
-    return known
+def for_samples(recipe: dict[str, Any], shape: Shape = SHAPE) -> Objective:
+    """Return the tilted squared error of v_hat, a mean over pixels, as a recipe has it."""
+    pixels = torch.Size(shape).numel()
+    weight = tilted(COSINE, recipe["tilt"]) / pixels
+    return Objective(COSINE, x_0_from_v, weight, recipe.get("untold"))
 
 
 def fit(
-    network: UNet,
-    denoiser_of: Callable[[Network], Denoiser],
-    schedule: Schedule,
-    weight: Tensor,
-    checkpoint: Path,
-    recipe: dict[str, Any],
-    tell: Tell = tell_nothing,
-) -> Iterator[dict[str, float]]:
-    """Lower a weighted squared error on the first 50,000 images, and end with averaged weights.
+    network: nn.Module,
+    objective: Objective,
+    levels: UInt8[Tensor, "N C H W"],
+    labels: Int64[Tensor, "N"],
+    held_out: tuple[UInt8[Tensor, "M C H W"], Int64[Tensor, "M"]] | None = None,
+    **options: Any,
+) -> Iterator[tuple[Epoch, float | None]]:
+    """Train by Muon, or as `options` for `train` say; the network ends with averaged weights.
 
-    Yields
-    ------
-    dict
-        One record an epoch, with the mean loss of the network that learns ("loss") and of the
-        averaged one on every fifth validation image ("validation").
+    Yields a record of each epoch, and the loss of the averaged network on images held out, if any.
     """
-    images, labels, *_ = load_mnist()
-    shown, held_out = split_validation(torch.arange(len(images)))
     average = averaged(network)
-
-    def loss(network: Any, index: Tensor, noise: Generator | None = None) -> Tensor:
-        device = index.device
-        index = index.cpu()
-        x_0, y = to_signed(images[index]).to(device), labels[index].to(device)
-        t = stratified_t(len(x_0), schedule.T, noise).to(device)
-        eps = noise_like(x_0, noise)
-        denoise = denoiser_of(tell(network, y, noise))
-        return denoising_loss(schedule, denoise, x_0, eps, t, weight)
-
-    epochs = run(
-        network,
-        lambda index: loss(network, index),
-        shown,
-        optimiser=muon,
-        average=average,
-        checkpoint=checkpoint,
-        **{key: recipe[key] for key in RUN},
-    )
-    for epoch in epochs:
-        noise = Generator().manual_seed(0)
-        averages = average.module.eval()
-        validation = per_example(lambda i: loss(averages, i, noise), held_out[::5])  # noqa: B023
-        yield {
-            "epoch": epoch.number,
-            "steps": epoch.steps,
-            "seconds": epoch.seconds,
-            "loss": epoch.loss,
-            "validation": validation.mean().item(),
-        }
+    loss = partial(objective.loss, network)
+    options = {"optimiser": muon} | options
+    for epoch in train(network, loss, levels, labels, average=average, **options):
+        yield epoch, held_out and validation(average.module, objective, *held_out)
     network.load_state_dict(average.module.state_dict())
 
 
-def draw(schedule: Schedule, denoise: Denoiser, n: int, steps: int = 100, seed: int = 0) -> Tensor:
-    """Draw n images by ancestral sampling in even steps with clipping, always the same ones.
+def validation(
+    network: nn.Module,
+    objective: Objective,
+    levels: UInt8[Tensor, "M C H W"],
+    labels: Int64[Tensor, "M"],
+) -> float:
+    """Return the mean loss on images, with the same steps and noise each time."""
+    noise = Generator().manual_seed(0)
+    loss = lambda i: objective.loss(network, levels[i], labels[i], noise)  # noqa: E731
+    return per_example(loss, torch.arange(len(levels))).mean().item()
 
-    In float32 on every processor: half precision would make them others.
 
-    Returns
-    -------
-    Tensor
-        In [-1, 1], shape (n, 1, 28, 28).
+def fit_digits(
+    network: UNet, objective: Objective, recipe: dict[str, Any], checkpoint: Path
+) -> Iterator[dict[str, float]]:
+    """Train on the first 50,000 images as a recipe says, and look at every fifth held out.
+
+    Yields one record an epoch, with the mean loss of the network that learns ("loss") and of the
+    averaged one on those held out ("validation").
+    """
+    images, labels, *_ = load_mnist()
+    (levels, others), (y, answers) = split_validation(images), split_validation(labels)
+    options = {key: recipe[key] for key in RUN}
+    held_out = others[::5], answers[::5]
+    for epoch, seen in fit(
+        network, objective, levels, y, held_out, checkpoint=checkpoint, **options
+    ):
+        yield record(epoch, validation=seen)
+
+
+def draw(
+    schedule: Schedule,
+    denoise: Denoiser,
+    n: int,
+    steps: int = 100,
+    seed: int = 0,
+    shape: Shape = SHAPE,
+) -> Float[Tensor, "n C H W"]:
+    """Draw n images in [-1, 1] by ancestral sampling in even steps with clipping.
+
+    Always the same ones, in float32 on every processor: half precision would make them others.
     """
     coarse, denoise = respaced(schedule, clipped(denoise), even_steps(schedule.T, steps))
     noise = Generator().manual_seed(seed)
     parts = [
-        last(ancestral(coarse, denoise, torch.randn(len(part), 1, 28, 28, generator=noise), noise))
+        last(ancestral(coarse, denoise, torch.randn(len(part), *shape, generator=noise), noise))
         for part in torch.arange(n).split(250)  # what bounds the memory
     ]
     return torch.cat(parts)
 
 
-def judge(samples: Tensor) -> dict[str, list[float]]:
+def judge(samples: Float[Tensor, "n C H W"]) -> dict[str, list[float]]:
     """Return what the protocol of `onebound.evaluation` says."""
     classifier, _ = load_model(digits)
     found = protocol.evaluate(samples, protocol.reference(classifier))

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from safetensors.torch import load as tensors_of
 
 FOLDER = Path(__file__).parent
 
 
+@runtime_checkable
 class Entry(Protocol):
     """A module of the zoo."""
 
@@ -23,7 +24,7 @@ class Entry(Protocol):
     __file__: str | None
 
     RECIPE: dict[str, Any]
-    """What `onebound.training.loop.train` takes, and whatever else shaped the weights."""
+    """What `onebound.training.run.train` takes, and whatever else shaped the weights."""
 
     def build(self) -> Any:
         """Return the model before training."""
@@ -67,6 +68,12 @@ class ZooError(RuntimeError):
     """A trained model is missing or damaged; the message says what to do about it."""
 
 
+def record(epoch: Any, **more: Any) -> dict[str, Any]:
+    """Return what a card's history has of an `onebound.training.run.Epoch`."""
+    said = {"epoch": epoch.number, "steps": epoch.steps, "seconds": epoch.seconds}
+    return said | {"loss": epoch.loss} | more
+
+
 def names() -> list[str]:
     """Return the names of all models."""
     return sorted(
@@ -83,15 +90,7 @@ def files(entry: Entry) -> tuple[Path, Path]:
 def load_model(entry: Entry) -> tuple[Any, Card]:
     """Return a trained model, in evaluation mode on the CPU, and its card.
 
-    Parameters
-    ----------
-    entry
-        A module of `onebound.zoo`.
-
-    Raises
-    ------
-    ZooError
-        If a file is missing, or the weights are not those of the card.
+    ZooError if a file is missing, or the weights are not those of the card.
     """
     name = entry.__name__.rpartition(".")[2]
     remedy = f"restore the files of {name}, or train it again: python -m onebound.zoo {name}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from onebound.data.images import to_unit
@@ -15,7 +16,9 @@ from onebound.evaluation import frechet, protocol
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.evaluation.quality import NOISE, recognised
 from onebound.networks.classifier import ConvClassifier
-from onebound.training.loop import train as run
+from onebound.networks.inputs import SHAPE, Shape
+from onebound.training.run import train as run
+from onebound.zoo.cards import record
 
 RECIPE: dict[str, Any] = {"epochs": 12, "batch_size": 100, "learning_rate": 3e-3, "seed": 0}
 
@@ -30,53 +33,39 @@ def train(model: ConvClassifier, checkpoint: Path) -> Iterator[dict[str, float]]
     """Minimise the cross-entropy of moved digits and of noise, one image for every eight, in nats.
 
     Without the noise a classifier is as sure of it as of a digit: nothing has told it otherwise.
-    The last 10,000 training images are kept for validation.
-
-    Yields
-    ------
-    dict
-        One record an epoch, with the mean of the loss ("loss") and the share of the validation
-        images that are named rightly ("validation").
+    Yields one record an epoch, with the mean of the loss ("loss") and the share of the last 10,000
+    training images, kept for this, that are named rightly ("validation").
     """
     mnist = load_mnist()
     images, held_out = split_validation(mnist.train_images)
     labels, answers = split_validation(mnist.train_labels)
 
-    def loss(places: Tensor) -> Tensor:
-        digits = moved(to_unit(images[places.to(images.device)]).to(places.device))
-        noise = noisy(len(digits) // 8, places.device)
-        target = torch.full((len(digits) + len(noise),), NOISE, device=places.device)
-        target[: len(digits)] = labels[places.to(labels.device)].to(places.device)
+    def loss(levels: Tensor, y: Tensor) -> Tensor:
+        digits = moved(to_unit(levels))
+        noise = noisy(len(digits) // 8, y.device)
+        target = torch.cat([y, y.new_full((len(noise),), NOISE)])
         return F.cross_entropy(model(torch.cat([digits, noise])), target, reduction="none")
 
-    # The loop shuffles what it is given: here the places of the images, which the labels share.
-    for epoch in run(model, loss, torch.arange(len(images)), **RECIPE, checkpoint=checkpoint):
-        right = _probability(model.eval(), held_out).argmax(1) == answers
-        yield {
-            "epoch": epoch.number,
-            "steps": epoch.steps,
-            "seconds": epoch.seconds,
-            "loss": epoch.loss,
-            "validation": right.double().mean().item(),
-        }
+    for epoch in run(model, loss, images, labels, **RECIPE, checkpoint=checkpoint):
+        right = _probability(model, held_out).argmax(1) == answers
+        yield record(epoch, validation=right.double().mean().item())
 
 
 def moved(
-    images: Tensor, degrees: float = 12.0, stretch: float = 0.12, pixels: float = 2.0
-) -> Tensor:
-    """Turn, stretch and shift each image at random, about its middle.
+    images: Float[Tensor, "B C H W"],
+    degrees: float = 12.0,
+    stretch: float = 0.12,
+    pixels: float = 2.0,
+) -> Float[Tensor, "B C H W"]:
+    """Turn, stretch and shift each image at random, about its middle; outside the frame it is 0.
 
-    Parameters
-    ----------
-    images
-        Shape (B, 1, 28, 28), 0 outside the frame.
-    degrees, stretch, pixels
-        Largest angle, relative change of each side, and shift along each axis; uniform below.
+    The largest angle, relative change of each side, and shift along each axis; uniform below.
     """
     u = 2 * torch.rand(5, len(images), device=images.device) - 1
     angle = math.radians(degrees) * u[0]
     wide, high = 1 + stretch * u[1], 1 + stretch * u[2]
-    right, down = pixels / 14 * u[3], pixels / 14 * u[4]  # the frame reaches from -1 to 1
+    height, width = images.shape[2:]  # the frame reaches from -1 to 1
+    right, down = 2 * pixels / width * u[3], 2 * pixels / height * u[4]
     rows = [
         torch.stack([wide * angle.cos(), -wide * angle.sin(), right], 1),
         torch.stack([high * angle.sin(), high * angle.cos(), down], 1),
@@ -85,10 +74,12 @@ def moved(
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def noisy(count: int, device: torch.device | None = None) -> Tensor:
+def noisy(
+    count: int, device: torch.device | None = None, shape: Shape = SHAPE
+) -> Float[Tensor, "count C H W"]:
     """Draw images of normal noise, each of another strength, cut to [0, 1]."""
     strength = torch.rand(count, 1, 1, 1, device=device)
-    return (strength * torch.randn(count, 1, 28, 28, device=device)).clamp(0, 1)
+    return (strength * torch.randn(count, *shape, device=device)).clamp(0, 1)
 
 
 def measure(model: ConvClassifier) -> dict[str, list[float]]:

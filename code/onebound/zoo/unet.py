@@ -7,7 +7,7 @@ from typing import Any
 from onebound.diffusion.denoisers import Denoiser, Network, guided
 from onebound.networks.unet import UNet
 from onebound.zoo import unet_small
-from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
+from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 from onebound.zoo.cards import load_model
 
 RECIPE: dict[str, Any] = {
@@ -39,8 +39,7 @@ def guided_by_small(network: Network, strength: float = 2.5) -> Denoiser:
 
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the squared error of v_hat; the network ends with averaged weights."""
-    weight = tilted(SCHEDULE, RECIPE["tilt"]) / 784  # a mean over pixels
-    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, RECIPE)
+    yield from fit_digits(network, for_samples(RECIPE), RECIPE, checkpoint)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:

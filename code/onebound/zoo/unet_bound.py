@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.background import Background, fit_background
-from onebound.diffusion.bound import bound_estimate, kl_coefficients, reverse_variance
+from onebound.diffusion.bound import bound, equal_chances, kl_coefficients, reverse_variance
 from onebound.diffusion.denoisers import Denoiser, Network, denoiser
 from onebound.diffusion.schedules import Schedule, log_snr_schedule
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
-from onebound.zoo._unets import fit, sized
+from onebound.zoo._unets import Objective, fit_digits, sized
 
 RECIPE: dict[str, Any] = {
     "width": 96,
@@ -65,7 +66,8 @@ def denoiser_of(network: Network) -> Denoiser:
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the bound's terms, each step's squared error by its weight in the bound."""
     weight, _ = kl_coefficients(SCHEDULE, reverse_variance(SCHEDULE))
-    yield from fit(network, denoiser_of, SCHEDULE, SCHEDULE.T * weight, checkpoint, RECIPE)
+    objective = Objective(SCHEDULE, background().x_0_from_residual, SCHEDULE.T * weight)
+    yield from fit_digits(network, objective, RECIPE, checkpoint)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:
@@ -73,30 +75,31 @@ def measure(network: UNet) -> dict[str, list[float]]:
 
     "finer" is the whole for the four times as many steps of `FINER`.
     """
-    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE).unbind(1)
+    levels = load_mnist().test_images
+    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE, levels).unbind(1)
     return {
         "bits_per_dim": list(estimate(decoder + steps + prior)),
         "decoder": list(estimate(decoder)),
         "steps": list(estimate(steps)),
         "prior": list(estimate(prior)),
-        "finer": list(estimate(groups(with_steps(network, FINER), FINER).sum(1))),
+        "finer": list(estimate(groups(with_steps(network, FINER), FINER, levels).sum(1))),
     }
 
 
-def groups(denoise: Denoiser, schedule: Schedule) -> Tensor:
-    """Estimate what decoder, steps and prior cost each test image, from four random steps.
+def groups(
+    denoise: Denoiser, schedule: Schedule, levels: UInt8[Tensor, "N C H W"]
+) -> Float[Tensor, "N 3"]:
+    """Estimate what decoder, steps and prior cost each image, bits per dimension.
 
-    Returns
-    -------
-    Tensor
-        Bits per dimension, shape (10000, 3).
+    From four random steps an image.
     """
-    images, variance = to_signed(load_mnist().test_images), reverse_variance(schedule)
-    noise = Generator().manual_seed(0)
+    images, variance = to_signed(levels), reverse_variance(schedule)
+    noise, chances = Generator().manual_seed(0), equal_chances(schedule)
 
     def nats(x_0: Tensor) -> Tensor:
         draws = [
-            bound_estimate(schedule, denoise, x_0, variance, generator=noise) for _ in range(4)
+            bound(schedule, denoise, x_0, variance, generator=noise, chances=chances)
+            for _ in range(4)
         ]
         terms = [(d.log_likelihood, -d.kl_steps.sum(1), -d.kl_prior) for d in draws]
         return torch.stack([torch.stack(term, dim=1) for term in terms]).mean(0)

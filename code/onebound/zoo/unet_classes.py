@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Generator, Tensor
 
 from onebound.data.images import to_unit
@@ -14,7 +15,7 @@ from onebound.evaluation import protocol
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.networks.unet import UNet
 from onebound.zoo import digits
-from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
+from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 from onebound.zoo.cards import load_model
 
 UNTOLD = 10
@@ -44,18 +45,12 @@ def build() -> UNet:
     return sized(RECIPE, SCHEDULE.T)
 
 
-def told(network: UNet, y: Tensor) -> Network:
-    """Return the network of (x_t, t) that knows the label of each image, int64, shape (B,)."""
+def told(network: UNet, y: Int64[Tensor, "B"]) -> Network:
+    """Return the network of (x_t, t) that knows the label of each image."""
     return lambda x_t, t: network(x_t, t, y)
 
 
-def tell_most(network: UNet, y: Tensor, noise: Generator | None) -> Network:
-    """Tell all labels but a tenth: the network learns to do without."""
-    hidden = torch.rand(len(y), generator=noise).to(y.device) < RECIPE["untold"]
-    return told(network, y.masked_fill(hidden, UNTOLD))
-
-
-def guided_by_labels(network: UNet, y: Tensor, strength: float = STRENGTH) -> Denoiser:
+def guided_by_labels(network: UNet, y: Int64[Tensor, "B"], strength: float = STRENGTH) -> Denoiser:
     """Guide the network that was told the labels away from itself without them.
 
     Classifier-free guidance (`[eq-label-guidance]`), Ho and Salimans (2022); strength 1 is none.
@@ -64,12 +59,11 @@ def guided_by_labels(network: UNet, y: Tensor, strength: float = STRENGTH) -> De
 
 
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
-    """Lower the squared error of v_hat; the network ends with averaged weights."""
-    weight = tilted(SCHEDULE, RECIPE["tilt"]) / 784  # a mean over pixels
-    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, RECIPE, tell_most)
+    """Lower the squared error of v_hat; all labels but a tenth are told."""
+    yield from fit_digits(network, for_samples(RECIPE), RECIPE, checkpoint)
 
 
-def some_labels(n: int) -> Tensor:
+def some_labels(n: int) -> Int64[Tensor, "n"]:
     """Return the labels of n training images, always the same ones."""
     labels = load_mnist().train_labels
     return labels[torch.randint(len(labels), (n,), generator=Generator().manual_seed(0))]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from onebound.networks.unet import UNet
-from onebound.zoo._unets import COSINE, draw, fit, from_v, judge, sized, tilted
+from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 
 RECIPE: dict[str, Any] = {
     "tilt": 2.0,
@@ -27,8 +27,7 @@ def build() -> UNet:
 
 def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Do what `unet` does, for a shorter time."""
-    weight = tilted(SCHEDULE, RECIPE["tilt"]) / 784
-    yield from fit(network, denoiser_of, SCHEDULE, weight, checkpoint, RECIPE)
+    yield from fit_digits(network, for_samples(RECIPE), RECIPE, checkpoint)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:

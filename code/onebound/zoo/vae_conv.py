@@ -11,9 +11,10 @@ from onebound.data.images import binarise, static_binarisation
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.evaluation.estimates import estimate, per_example, two_level
 from onebound.networks.conv import ConvDecoder, ConvEncoder
-from onebound.training.loop import train as run
+from onebound.training.run import train as run
 from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE
+from onebound.zoo.cards import record
 
 RECIPE: dict[str, Any] = {"epochs": 40, "batch_size": 64, "learning_rate": 3e-3, "seed": 0}
 
@@ -21,8 +22,7 @@ RECIPE: dict[str, Any] = {"epochs": 40, "batch_size": 64, "learning_rate": 3e-3,
 def build() -> VAE:
     """Return the model before training."""
     torch.manual_seed(RECIPE["seed"])
-    size = {"latent_size": 32, "width": 20, "growth": 4}
-    return VAE(ConvEncoder(**size), ConvDecoder(**size))
+    return VAE(ConvEncoder(32, 20, growth=4), ConvDecoder(32, 20, growth=4))
 
 
 def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:
@@ -35,23 +35,14 @@ def fit(
 ) -> Iterator[dict[str, float]]:
     """Raise a bound on the first 50,000 images, binarised anew each time they are shown.
 
-    Yields
-    ------
-    dict
-        One record an epoch, with the mean of minus the bound ("loss") and of the bound on the
-        10,000 validation images ("validation"), nats.
+    Yields one record an epoch, with the mean of minus the bound ("loss") and of the bound on the
+    10,000 validation images ("validation"), nats.
     """
     images, held_out = split_validation(load_mnist().train_images)
     held_out = static_binarisation(held_out)
     loss = lambda batch: -bound(binarise(batch))  # noqa: E731
     for epoch in run(model, loss, images, **recipe, checkpoint=checkpoint):
-        yield {
-            "epoch": epoch.number,
-            "steps": epoch.steps,
-            "seconds": epoch.seconds,
-            "loss": epoch.loss,
-            "validation": per_example(bound, held_out).mean().item(),
-        }
+        yield record(epoch, validation=per_example(bound, held_out).mean().item())
 
 
 def measure(model: VAE) -> dict[str, list[float]]:

@@ -10,16 +10,8 @@ import pytest
 from conftest import ONE, Book, cell
 
 from bookbuild.run import execution
-from bookbuild.run.execution import (
-    NotSetUpError,
-    current_folder,
-    execute,
-    executed_notebook,
-    jobs,
-    lock,
-    outputs_folder,
-    prune,
-)
+from bookbuild.run.cache import current_folder, executed_notebook, lock, prune
+from bookbuild.run.execution import NotSetUpError, execute, jobs, outputs_folder
 from bookbuild.source.chapters import BookError, read_pages
 
 
@@ -238,7 +230,7 @@ def test_pages_share_the_cores(
 ):
     for name in execution.THREADS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(execution, "_cores", lambda: 4)
+    monkeypatch.setattr(execution, "cores", lambda: 4)
     monkeypatch.setenv("ONEBOUND_JOBS", said)
     book.page("one", cell(THREADS))
     outputs_folder(book.root, read_pages(book.root)["one"])
@@ -248,7 +240,7 @@ def test_pages_share_the_cores(
 
 
 def test_a_users_own_number_of_threads_holds(book: Book, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(execution, "_cores", lambda: 4)
+    monkeypatch.setattr(execution, "cores", lambda: 4)
     monkeypatch.setenv("ONEBOUND_JOBS", "2")
     monkeypatch.setenv("MKL_NUM_THREADS", "3")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -264,7 +256,7 @@ def test_there_are_as_many_jobs_as_the_machine_has_room_for(
     monkeypatch: pytest.MonkeyPatch, cores: int, gigabytes: int, number: int
 ):
     monkeypatch.delenv("ONEBOUND_JOBS", raising=False)
-    monkeypatch.setattr(execution, "_cores", lambda: cores)
+    monkeypatch.setattr(execution, "cores", lambda: cores)
     monkeypatch.setattr(execution, "_memory", lambda: gigabytes << 30)
     assert jobs() == number
 

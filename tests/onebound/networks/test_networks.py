@@ -4,8 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from onebound.checks import trusting
+from onebound.networks.classifier import ConvClassifier
+from onebound.networks.conv import ConvDecoder, ConvEncoder
+from onebound.networks.inputs import check_label, check_step
+from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.networks.shufflenet import Downsample, ShuffleUNet, Unit, shuffle_channels
-from onebound.networks.time import check_step, waves
+from onebound.networks.time import waves
 from onebound.networks.unet import (
     Conv,
     Far,
@@ -60,6 +65,142 @@ def test_the_answer_is_like_x_t(make, x_t, t):
     assert out.dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
         assert network(x_t, t).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("make", NETWORKS)
+def test_half_precision_is_refused(make, x_t, t, dtype):
+    with pytest.raises(ValueError, match=r"expected torch.float32 or torch.float64, got .*float16"):
+        make()(x_t.to(dtype), t)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_network_computes_in_its_own_type_and_answers_in_that_of_x_t(make, x_t, t):
+    network = started(make).eval()
+    with torch.no_grad():
+        found = network(x_t.double(), t)
+        assert found.dtype == torch.float64
+        assert torch.equal(found, network(x_t, t).double())
+        whole = network.double()(x_t, t)
+        assert whole.dtype == torch.float32
+        torch.testing.assert_close(whole, network(x_t.double(), t).float())
+        torch.testing.assert_close(whole, network.float()(x_t, t), rtol=1e-3, atol=1e-4)
+
+
+SHAPES = [(3, 32, 32), (1, 28, 56), (2, 4, 8)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("network", [ShuffleUNet, UNet])
+def test_images_of_any_channels_and_sides_of_multiples_of_four(network, shape):
+    options = {"levels": 2, "deep_width": 6} if network is UNet else {}
+    made = started(lambda: network(T, width=4, shape=shape, **options))
+    x_t, t = torch.randn(5, *shape, requires_grad=True), torch.tensor([1, 5, 5, 9, 20])
+    made.eval()(x_t, t)[0, 0, 0, 0].backward()
+    heard = x_t.grad[0] != 0
+    assert heard.all() if network is UNet else heard[:, :4, :4].all()
+    assert (x_t.grad[1:] == 0).all()
+    with pytest.raises(ValueError, match=r"expected images of shape \(B, .*build the network with"):
+        made(torch.randn(5, 1, 28, 28), t)
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 28), (1, 28, 27), (0, 28, 28), (1, 0, 28)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda s: ShuffleUNet(T, shape=s), lambda s: UNet(T, shape=s)]
+    + [lambda s, kind=kind: kind(shape=s) for kind in (MLPEncoder, MLPDecoder)]
+    + [lambda s, kind=kind: kind(shape=s) for kind in (ConvEncoder, ConvDecoder, ConvClassifier)],
+)
+def test_no_network_is_built_for_other_sides(make, shape):
+    with pytest.raises(ValueError, match=r"multiples of 4, got shape=|must be a whole number"):
+        make(shape)
+
+
+PAIRS = [(MLPEncoder, MLPDecoder), (ConvEncoder, ConvDecoder)]
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), *SHAPES])
+@pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
+def test_encoders_and_decoders_take_any_images_and_every_number_counts(encoder, decoder, shape):
+    enter, leave = (started(lambda kind=kind: kind(3, shape=shape)) for kind in (encoder, decoder))
+    x = torch.randn(2, *shape, requires_grad=True)
+    mu, logvar = enter(x)
+    assert mu.shape == logvar.shape == (2, 3)
+    out = leave(mu + logvar)
+    assert out.shape == x.shape
+    out[0].square().sum().backward()
+    assert (x.grad[0] != 0).float().mean() > 0.99
+    assert (x.grad[1] == 0).all()
+
+
+def test_an_mlp_decoder_may_put_out_several_numbers_a_place():
+    assert MLPDecoder(3, 8, channels=5, shape=(3, 8, 4))(torch.zeros(2, 3)).shape == (2, 5, 8, 4)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
+def test_encoders_and_decoders_compute_in_their_own_type(encoder, decoder):
+    x = torch.rand(2, 1, 28, 28, dtype=torch.float64)
+    mu, logvar = encoder(3)(x)
+    assert mu.dtype == logvar.dtype == decoder(3)(mu).dtype == torch.float64
+    assert encoder(3).double()(x.float())[0].dtype == torch.float32
+    assert decoder(3).double()(mu.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("encoder", [MLPEncoder, ConvEncoder, ConvClassifier])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(2, 784), r"expected images of shape \(B, 1, 28, 28\).*got shape \(2, 784\)"),
+        (torch.zeros(2, 1, 24, 24), r"got shape \(2, 1, 24, 24\)"),
+        (torch.zeros(2, 3, 28, 28), r"got shape \(2, 3, 28, 28\)"),
+        (torch.zeros(1, 28, 28), r"got shape \(1, 28, 28\)"),
+        (torch.zeros(0, 1, 28, 28), "B >= 1"),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), "got torch.uint8: convert grey levels with"),
+    ],
+)
+def test_bad_images_are_refused_by_encoders_and_the_classifier(encoder, x, message):
+    with pytest.raises(ValueError, match=message):
+        encoder()(x)
+    if encoder is ConvClassifier:
+        with pytest.raises(ValueError, match=message):
+            encoder().features(x)
+
+
+@pytest.mark.parametrize("decoder", [MLPDecoder, ConvDecoder])
+@pytest.mark.parametrize(
+    "z", [torch.zeros(2, 4), torch.zeros(3), torch.zeros(2, 3).long(), torch.full((2, 3), math.nan)]
+)
+def test_bad_latents_are_refused_by_decoders(decoder, z):
+    with pytest.raises(ValueError, match=r"expected (finite )?latents|got torch.int64"):
+        decoder(3)(z)
+
+
+def test_what_a_step_tells_has_a_name_and_reaches_its_layer(x_t, t):
+    network = started(lambda: UNet(T, width=4, deep_width=6, pairs=2, levels=1)).eval()
+    heard = {}
+
+    def listen(name):
+        def hook(module, inputs, told):
+            heard[name] = told
+
+        return hook
+
+    layers = {"encode": network.encode}
+    layers |= {f"middle {i}": layer for i, layer in enumerate(network.middle)}
+    layers |= {f"decode {i}": layer for i, layer in enumerate(network.decode)}
+    for name, layer in layers.items():
+        layer.register_forward_pre_hook(listen(name), with_kwargs=True)
+    network(x_t, t)
+    numbers = network.time(network.features[t])
+    first = dict(zip(network.told, numbers.split(list(network.told.values()), dim=1), strict=True))
+    for name in layers:
+        for kind in ("scale", "shift"):
+            assert torch.equal(heard[name][kind].flatten(1), first[f"{name} {kind}"])
+    assert list(network.told) == [
+        "waves",
+        *(f"{name} {kind}" for name in layers for kind in ("scale", "shift")),
+        *("d", "r"),
+    ]
 
 
 @pytest.mark.parametrize("make", NETWORKS)
@@ -156,6 +297,16 @@ def test_a_size_below_one_is_refused(network, name, size):
 
 def test_a_step_that_is_allowed_passes():
     check_step(torch.zeros(2, 1, 28, 28), torch.tensor([1, T]), T)
+    check_step(torch.zeros(2, 3, 8, 8), torch.tensor([1, T]), T, (3, 8, 8))
+
+
+def test_labels_are_taken_on_trust_within_trusting(told, x_t, t):
+    with trusting():
+        check_label(torch.tensor([7]), 1, 3)
+        with pytest.raises(ValueError, match="expected 2 labels"):
+            check_label(torch.tensor([7]), 2, 3)
+    with pytest.raises(ValueError, match=r"in 0\.\.3"):
+        check_label(torch.tensor([7]), 1, 3)
 
 
 @pytest.mark.equation("eq-waves")
@@ -273,10 +424,10 @@ def test_modulate_sets_mean_and_variance_of_each_channel_from_its_step():
     torch.testing.assert_close(modulate(x, scale, shift), (1 + scale) * plain + shift)
 
 
-@pytest.mark.parametrize("block", [Near, Far])
+@pytest.mark.parametrize("block", [Near(4), Far(4, 49)], ids=["near", "far"])
 def test_a_block_starts_as_the_identity(block):
     x = torch.randn(2, 4, 7, 7)
-    assert torch.equal(block(4)(x, torch.randn(2, 4, 1, 1), torch.randn(2, 4, 1, 1)), x)
+    assert torch.equal(block(x, torch.randn(2, 4, 1, 1), torch.randn(2, 4, 1, 1)), x)
 
 
 def reach(block, size=7):
@@ -297,12 +448,12 @@ def test_a_near_block_reaches_two_places_and_a_far_block_all():
     expected = torch.zeros(7, 7, dtype=torch.bool)
     expected[1:6, 1:6] = True
     assert torch.equal(reach(Near(4)), expected)
-    assert reach(Far(4)).all()
+    assert reach(Far(4, 49)).all()
 
 
 def test_the_far_block_mixes_places_by_one_matrix():
     torch.manual_seed(0)
-    far = Far(4)
+    far = Far(4, 49)
     torch.nn.init.normal_(far.second.weight)
     far.second.weight.data *= 0.5
     x, zero = torch.randn(2, 4, 7, 7), torch.zeros(2, 4, 1, 1)

@@ -73,11 +73,34 @@ def test_the_first_weights_are_soon_forgotten():
     assert 80 < average.module.w[0] < 100
 
 
-def test_an_average_keeps_its_model_apart():
+def test_an_average_keeps_its_model_apart_and_is_for_use():
     model = Line()
     average = averaged(model)
+    assert not average.module.training
+    assert model.training
     model.at(3.0)
     assert average.module.w[0] == 0
+
+
+def test_an_average_is_that_of_torch_and_goes_on_from_its_state():
+    model, memory = Line(), 0.3
+
+    def theirs(average, new, n):
+        average[0].lerp_(new[0], 1 / (1 + memory * float(n)))
+
+    pair = (
+        averaged(model, memory),
+        torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=theirs),
+    )
+    for n in range(1, 12):
+        model.at(float(n))
+        if n == 6:
+            state = pair[0].state_dict()
+            pair = (averaged(Line(), memory), pair[1])
+            pair[0].load_state_dict(state)
+        for average in pair:
+            average.update_parameters(model)
+    assert torch.equal(pair[0].module.w, pair[1].module.w)
 
 
 @pytest.mark.parametrize("memory", [-0.1, 1.1, float("nan")])
@@ -101,6 +124,13 @@ def test_muon_takes_the_matrices_and_adam_the_rest():
     assert rest.param_groups[0]["params"] == [model.narrow, model.bias]
     assert large.param_groups[0]["lr"] == pytest.approx(0.06)
     assert rest.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_a_model_without_matrices_is_refused_and_one_of_matrices_alone_is_not():
+    with pytest.raises(ValueError, match=r"Line has no matrix of at least 16 .*: train it with"):
+        muon(Line(), 0.06)
+    (only,) = muon(nn.Linear(16, 16, bias=False), 0.06)
+    assert isinstance(only, Muon)
 
 
 @pytest.mark.equation("eq-newton-schulz")

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import pytest
 import torch
 from torch import nn
 
+from common import Watch
+from onebound.checks import check_images
 from onebound.training import checkpoint
-from onebound.training.loop import _steps, train
-from onebound.training.optimisers import averaged
+from onebound.training.optimisers import adam, averaged, muon
+from onebound.training.precision import mixed_precision
+from onebound.training.run import LOOK, _steps, train
 
 
 class Point(nn.Module):
@@ -136,7 +140,7 @@ def test_it_pauses_between_epochs_and_counts_training_time_only():
     [
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"epochs": 1, "batch_size": 0}, "batch_size must be"),
-        ({"epochs": 1, "batch_size": 101}, "got 100 images, fewer than one batch of 101"),
+        ({"epochs": 1, "batch_size": 101}, "got 100 examples, fewer than one batch of 101"),
     ],
 )
 def test_bad_sizes_are_refused(options, message):
@@ -145,10 +149,172 @@ def test_bad_sizes_are_refused(options, message):
         next(train(point, squared(point), DATA, **options))
 
 
+@pytest.mark.parametrize("warm_up", [-1, -5, math.nan, 2.5, True])
+def test_a_warm_up_that_is_no_number_of_steps_is_refused(warm_up):
+    point = Point()
+    with pytest.raises(ValueError, match=f"warm_up must be a whole number .* got {warm_up}"):
+        next(train(point, squared(point), DATA, epochs=1, batch_size=10, warm_up=warm_up))
+
+
+@pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(rate):
+    point = Point()
+    with pytest.raises(ValueError, match=f"learning_rate must be finite .* got {rate}"):
+        next(train(point, squared(point), DATA, epochs=1, batch_size=10, learning_rate=rate))
+
+
+def test_several_data_are_dealt_out_together():
+    point = Point()
+
+    def loss(x, y):
+        assert torch.equal(y, 2 * x)
+        return squared(point)(x)
+
+    list(train(point, loss, DATA, 2 * DATA, epochs=1, batch_size=10))
+    for data in ((DATA, DATA[:50]), ()):
+        with pytest.raises(ValueError, match="expected data of one length, got"):
+            next(train(point, loss, *data, epochs=1, batch_size=10))
+
+
 def test_a_diverging_loss_stops_the_run():
     point = Point()
-    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"lower learning_rate$"):
         next(train(point, lambda x: x * point.w / 0, DATA, epochs=1, batch_size=10))
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(16, 16))
+
+
+@pytest.mark.parametrize(
+    "optimiser", [adam, muon, lambda m, r: [torch.optim.SGD(m.parameters(), r)]]
+)
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+@pytest.mark.parametrize("when", [3, 60, 119])  # of 120 steps; the last is 119
+def test_one_gradient_that_is_not_finite_stops_the_run_within_50_steps(
+    tmp_path, optimiser, bad, when
+):
+    path, model, taken = tmp_path / "state", Wide(), count()
+    options = {"epochs": 2, "batch_size": 1, "optimiser": optimiser, "checkpoint": path}
+
+    def loss(x):
+        step = next(taken)
+        ours = model.w * 1.0
+        if step == 120 + when:
+            ours.register_hook(lambda gradient: torch.full_like(gradient, bad))
+        return (x - ours.mean(1).mean()) ** 2  # finite, whatever its gradient is
+
+    epochs = train(model, loss, torch.full((120,), 2.0), **options)
+    next(epochs)
+    good = path.read_bytes()
+    with pytest.raises(FloatingPointError, match=r"not finite at step .* of epoch 2") as caught:
+        next(epochs)
+    assert next(taken) <= 120 + when + 1 + 50
+    assert path.read_bytes() == good
+    call = re.search(r"call (model.*\['model'\]\)), and train with", str(caught.value))[1]
+    import onebound.training.checkpoint
+
+    fresh = Wide()  # what the message says
+    eval(call, {"model": fresh, "onebound": onebound})
+    assert torch.isfinite(fresh.w).all()
+    assert not torch.equal(fresh.w, Wide().w)
+    list(train(fresh, lambda x: (x - fresh.w.mean()) ** 2, torch.ones(5), epochs=1, batch_size=1))
+
+
+def test_nothing_is_written_between_two_looks_either(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", -1.0)  # a state after every step
+    path, point, taken = tmp_path / "state", Point(), count()
+
+    def loss(x):
+        return squared(point)(x) * (math.inf if next(taken) == 4 else 1)
+
+    with pytest.raises(FloatingPointError, match="not finite at step 5 of epoch 1"):
+        next(train(point, loss, DATA, epochs=1, batch_size=10, checkpoint=path))
+    assert checkpoint.read(path)["place"][:2] == (1, 4)
+    assert math.isfinite(checkpoint.read(path)["parts"]["model"]["w"])
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+
+
+def test_between_epochs_samples_do_not_move_what_training_measured():
+    model = Normed()
+    average = averaged(model)
+    loss = lambda x: model.norm(x[:, None])[:, 0] ** 2  # noqa: E731
+    for _ in train(model, loss, DATA, epochs=2, batch_size=10, average=average):
+        for part in (model, average.module):
+            assert not any(module.training for module in part.modules())
+            before = part.norm.running_mean.clone()
+            part.norm(torch.ones(3, 1))
+            assert torch.equal(part.norm.running_mean, before)
+    assert model.norm.num_batches_tracked == 20
+    assert average.module.norm.num_batches_tracked == 20
+
+
+def test_a_checkpoint_of_other_data_or_another_loss_is_refused(tmp_path):
+    point = Point()
+    options = {"epochs": 1, "batch_size": 10, "checkpoint": str(tmp_path / "state")}
+    list(train(point, squared(point), DATA, **options))
+    w = point.w.item()
+    for loss, data, message in (
+        (squared(point), DATA + 1, "data is .*torch.float32 .* there"),
+        (squared(point), DATA[:90], r"data is .*\(100,\).* there, .*\(90,\).* here"),
+        (lambda x: (x - point.w).abs(), DATA, "loss is 'squared.* there, 'test_.*abs.* here"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            next(train(point, loss, data, **options))
+    other = Wide()
+    with pytest.raises(ValueError, match=r"part 'model' is 'Point.* there, 'Wide, w \(16, 16\)'"):
+        next(train(other, squared(point), DATA, **options))
+    assert point.w.item() == w
+
+
+def test_two_runs_cannot_share_a_checkpoint(tmp_path):
+    point = Point()
+    options = {"epochs": 2, "batch_size": 10, "checkpoint": tmp_path / "state"}
+    first = train(point, squared(point), DATA, **options)
+    next(first)
+    with pytest.raises(ValueError, match="another run, here or in another process"):
+        next(train(point, squared(point), DATA, **options))
+    first.close()
+    next(train(point, squared(point), DATA, **options))
+
+
+@pytest.mark.parametrize("optimiser", [adam, muon])
+def test_a_step_makes_no_float64_and_reads_nothing_back(optimiser):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 16), nn.BatchNorm1d(16))
+    loss = lambda x: model(x[:, None]).square().mean(1)  # noqa: E731
+    options = {"epochs": 3, "batch_size": 10, "optimiser": optimiser, "average": averaged(model)}
+    epochs = train(model, loss, DATA.repeat(12), **options)
+    next(epochs)
+    with Watch() as watch:
+        next(epochs)  # 120 steps
+    assert not watch.doubles
+    looks = 120 // LOOK + 1
+    assert len(watch.reads) <= looks + 2  # and the loss, for the state and for the record
+
+
+def test_values_are_checked_in_the_first_batch_only():
+    point, trusted = Point(), []
+
+    def loss(x):
+        try:
+            check_images(torch.full((1, 1, 4, 4), 7.0), -1, 1)
+            trusted.append(True)
+        except ValueError:
+            trusted.append(False)
+        return squared(point)(x)
+
+    for _ in train(point, loss, DATA, epochs=2, batch_size=50):
+        with pytest.raises(ValueError, match="expected images"):
+            check_images(torch.full((1, 1, 4, 4), 7.0), -1, 1)
+    assert trusted == [False, True, True, True]
 
 
 def noisy(point):
@@ -157,6 +323,16 @@ def noisy(point):
 
 class Killed(Exception):
     pass
+
+
+def kill_before(kill):
+    """What is called at the start of each step, in its place."""
+
+    def called(device):
+        kill()
+        return mixed_precision(device)
+
+    return called
 
 
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
@@ -169,13 +345,15 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch
         path = tmp_path / str(stop)
         cut, steps = Point(), count()
 
-        def loss(x, cut=cut, steps=steps, stop=stop):
+        def kill(*_, steps=steps, stop=stop):
             if next(steps) == stop:
                 raise Killed
-            return noisy(cut)(x)
 
-        with pytest.raises(Killed):
-            list(train(cut, loss, DATA, checkpoint=path, average=averaged(cut), **options))
+        mean_of_cut = averaged(cut)
+        with monkeypatch.context() as patched:
+            patched.setattr("onebound.training.run.mixed_precision", kill_before(kill))
+            with pytest.raises(Killed):
+                list(train(cut, noisy(cut), DATA, checkpoint=path, average=mean_of_cut, **options))
         torch.manual_seed(99)
         resumed = Point()
         average = averaged(resumed)
@@ -192,7 +370,7 @@ def test_the_rate_is_part_of_the_run(tmp_path):
     point = Point()
     options = {"epochs": 1, "batch_size": 10, "checkpoint": tmp_path / "state"}
     list(train(point, squared(point), DATA, learning_rate=0.1, **options))
-    with pytest.raises(ValueError, match=r"'learning_rate': 0.1, 'warm_up': 0}, not of"):
+    with pytest.raises(ValueError, match=r"learning_rate is 0.1 there, 0.2 here"):
         next(train(point, squared(point), DATA, learning_rate=0.2, **options))
 
 
@@ -209,7 +387,7 @@ def test_a_bar_is_shown_unless_the_build_turns_it_off(capsys, monkeypatch):
 SHARED = """
     import json, pathlib, sys, torch
     from accelerate import Accelerator
-    from onebound.training.loop import train
+    from onebound.training.run import train
 
     torch.manual_seed(0)
     data = torch.randn(120, 4)

@@ -13,10 +13,13 @@ import torch
 from torch import Generator
 
 from onebound.data.fetch import SHA256
-from onebound.data.images import static_binarisation
+from onebound.data.images import static_binarisation, to_signed
 from onebound.data.mnist import load_mnist
+from onebound.diffusion.bound import kl_coefficients, reverse_variance
 from onebound.evaluation.estimates import estimate, per_example
-from onebound.zoo import iwae_conv, vae_conv
+from onebound.likelihoods import bits_per_dim, log_prob_discretised_normal
+from onebound.networks.unet import UNet
+from onebound.zoo import iwae_conv, unet_bound, vae_conv
 from onebound.zoo.__main__ import make
 from onebound.zoo.cards import FOLDER, ZooError, load_model, names
 
@@ -26,7 +29,7 @@ NAMES = names()
 LINE = """
     import torch
     from onebound.training import checkpoint
-    from onebound.training.loop import train as run
+    from onebound.training.run import train as run
 
     RECIPE = {"epochs": 4, "batch_size": 10, "learning_rate": 0.1, "seed": 0}
     checkpoint.EVERY = -1.0  # a state after every step
@@ -177,3 +180,56 @@ def test_a_vae_has_the_bound_of_its_card(entry):
     # The images are those of the card, so two numbers differ by the noise in z alone.
     assert abs(one.mean().item() - mean) < 4 * estimate(one - other).stderr
     assert estimate(one).stderr == pytest.approx(stderr, rel=0.05)
+
+
+def test_the_card_of_the_bound_is_that_of_a_few_images_too():
+    network, card = load_model(unet_bound)
+    levels = load_mnist().test_images[:12]
+    alone = unet_bound.groups(unet_bound.denoiser_of(network), unet_bound.SCHEDULE, levels)
+    finer = unet_bound.groups(
+        unet_bound.with_steps(network, unet_bound.FINER), unet_bound.FINER, levels
+    )
+    found = dict(zip(("decoder", "steps", "prior"), alone.mean(0).tolist(), strict=True))
+    found |= {"bits_per_dim": alone.sum(1).mean().item(), "finer": finer.sum(1).mean().item()}
+    assert found.keys() == card.metrics.keys()
+    for metric, (mean, stderr) in card.metrics.items():  # of 10,000 images
+        assert abs(found[metric] - mean) < 4 * stderr * (10_000 / len(levels)) ** 0.5, metric
+        assert stderr > 0, metric
+    parts = [card.metrics[name][0] for name in ("decoder", "steps", "prior")]
+    assert sum(parts) == pytest.approx(card.metrics["bits_per_dim"][0], rel=1e-6)
+    # More steps can only help, and help little: the paper's limit of many steps.
+    assert 0 < card.metrics["bits_per_dim"][0] - card.metrics["finer"][0] < 0.02
+
+
+@pytest.mark.parametrize("schedule", [unet_bound.SCHEDULE, unet_bound.FINER])
+def test_the_groups_have_their_closed_forms_where_every_step_costs_the_same(schedule):
+    levels, D = torch.randint(0, 256, (30, 1, 28, 28), dtype=torch.uint8), 784
+    x_0 = to_signed(levels)
+    off = 0.2 * schedule.snr.rsqrt()  # an error of 0.2 in eps_hat, at each step
+    variance = reverse_variance(schedule)
+    weight, excess = kl_coefficients(schedule, variance)
+    steps = D * (weight * off**2 + excess)[2:].sum()
+    left = schedule.alpha_bar[-1]
+    prior = 0.5 * (left * (x_0.double().square().flatten(1).sum(1) - D) - D * torch.log1p(-left))
+    first = log_prob_discretised_normal(x_0, x_0 + off[1].float(), variance[1].log().float())
+
+    def denoise(x_t, t):
+        return x_0 + off.float()[t].reshape(-1, 1, 1, 1)
+
+    found = unet_bound.groups(denoise, schedule, levels).double()
+    for i, nats in enumerate((first.double(), -steps.expand(30), -prior)):
+        torch.testing.assert_close(found[:, i], bits_per_dim(nats), rtol=2e-3, atol=1e-6)
+
+
+def test_what_is_measured_of_the_bound_has_the_names_of_its_groups(monkeypatch):
+    values = {id(unet_bound.SCHEDULE): (1.0, 2.0, 4.0), id(unet_bound.FINER): (3.0, 5.0, 9.0)}
+
+    def groups(denoise, schedule, levels):
+        assert torch.equal(levels, load_mnist().test_images)
+        return torch.tensor([values[id(schedule)]] * 4)
+
+    monkeypatch.setattr(unet_bound, "groups", groups)
+    monkeypatch.setattr(unet_bound, "with_steps", lambda network, schedule: (network, schedule))
+    monkeypatch.setattr(unet_bound, "denoiser_of", lambda network: network)
+    found = {name: mean for name, (mean, _) in unet_bound.measure(UNet(4, 4, 4, 1)).items()}
+    assert found == {"bits_per_dim": 7, "decoder": 1, "steps": 2, "prior": 4, "finer": 17}

@@ -1,4 +1,4 @@
-"""What machine this is, as far as it matters to how long a page takes."""
+"""What machine this is, as far as it matters to how long something takes."""
 
 import os
 import platform
@@ -10,12 +10,17 @@ def machine() -> dict[str, str | int | None]:
     """Return processor, cores that may be used, gigabytes of memory, and system."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "gigabytes": _gigabytes(),
         "system": f"{platform.system()} on {platform.machine()}",
     }
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

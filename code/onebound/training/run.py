@@ -1,0 +1,191 @@
+"""A run of the training loop: on the fastest device, in several processes, cut short and gone on.
+
+It knows no model either: it takes a loss function of a batch.
+"""
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from onebound.checks import check_positive, trusting
+from onebound.training import loop
+from onebound.training.checkpoint import Checkpoint, Stateful, fingerprint, name_of
+from onebound.training.optimisers import Average, adam
+from onebound.training.precision import mixed_precision
+
+with warnings.catch_warnings():  # in a notebook without widgets, which nothing here wants
+    warnings.filterwarnings("ignore", "IProgress not found")
+    from accelerate import Accelerator
+
+LOOK = 50
+"""Steps after which a run looks whether its numbers are finite: a read stalls a GPU."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training data left behind."""
+
+    number: int
+    """1 for the first."""
+    loss: float
+    """Mean over the pass of the loss that the steps descended, in its own unit."""
+    steps: int
+    """Updates of the weights since the start."""
+    seconds: float
+    """Training time since the start; what the caller does between epochs does not count."""
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[..., Float[Tensor, "B"]],
+    *data: Shaped[Tensor, "N ..."],
+    epochs: int,
+    batch_size: int = 256,
+    learning_rate: float = 2e-3,
+    optimiser: Callable[[nn.Module, float], list[Optimizer]] = adam,
+    warm_up: int = 0,
+    average: Average | None = None,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+) -> Iterator[Epoch]:
+    """Minimise the mean of `loss` over batches of `data`; `model` and `average` change in place.
+
+    A generator: it trains an epoch each time the caller asks for the next record, so the caller may
+    plot, measure or stop in between. There the model is in evaluation mode and where the data are;
+    while it trains it is on the fastest device, with products in bfloat16 where that pays. Under
+    ``accelerate launch`` each process takes its share of every batch. `seed` fixes the order of the
+    examples and, through torch's global generator, the noise in `loss`. `average` takes in each
+    step. `checkpoint` keeps the run, every half minute and each epoch, and the run goes on from it.
+
+    ValueError if sizes or rates make no run, or `checkpoint` is damaged, in use or of another run;
+    FloatingPointError, within `LOOK` steps, if a loss, a gradient or a weight is not finite.
+    """
+    accelerator = Accelerator()
+    device, main = accelerator.device, accelerator.is_main_process
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    n = _examples(data)
+    steps = _steps(n, epochs, batch_size, processes)
+    _check_rates(learning_rate, warm_up)
+    objective = accelerator.prepare(_Objective(model, loss))  # moves the model to `device`
+    optimisers = optimiser(model, learning_rate)
+    rate = partial(loop.rate, steps=epochs * steps, warm_up=warm_up)
+    rates = [LambdaLR(part, rate) for part in optimisers]
+    torch.manual_seed(seed + rank)  # each process has noise of its own
+    run: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+    run |= {"learning_rate": learning_rate, "warm_up": warm_up, "loss": name_of(loss)}
+    if checkpoint:
+        run["data"] = [fingerprint(part) for part in data]
+    parts: dict[str, Stateful] = {"model": model}
+    if average:
+        parts["average"] = average
+    for i, pair in enumerate(zip(optimisers, rates, strict=True)):
+        parts |= {f"optimiser {i}": pair[0], f"rate {i}": pair[1]}
+    with Checkpoint(checkpoint, run, parts, writes=main) as kept:
+        first, done, sofar, seconds = kept.restore() or (1, 0, 0.0, 0.0)
+        for number in range(first, epochs + 1):
+            start = time.perf_counter() - seconds
+            model.to(device).train()
+            if average:
+                average.to(device)
+            total = torch.tensor(sofar, device=device)
+            places = loop.shuffled(n, batch_size, seed, number)[done:]  # the same in all processes
+            bar = _bar([part.chunk(processes)[rank] for part in places], number, steps, shown=main)
+            batches = (tuple(part[place].to(device) for part in data) for place in bar)
+            means = loop.descend(model, objective, batches, optimisers, rates)
+            for step, mean in enumerate(means, done + 1):
+                if average:
+                    average.update_parameters(model)
+                total += mean
+                writes = step == steps or kept.due()
+                if writes or step % LOOK == 0:
+                    _check_finite(model, total, f"step {step} of epoch {number}", kept)
+                if writes:
+                    seconds = time.perf_counter() - start
+                    kept.save((number, step, total.item(), seconds))
+            value = accelerator.reduce(total, "mean").item() / steps
+            model.to(data[0].device).eval()
+            if average:
+                average.to(data[0].device)
+            yield Epoch(number, value, number * steps, seconds)
+            done, sofar = 0, 0.0
+
+
+class _Objective(nn.Module):
+    """The loss as a module that owns the model: what accelerate wraps to share out gradients.
+
+    Values are checked in the first batch of a run; shapes and types in each.
+    """
+
+    def __init__(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss, self.first = model, loss, True
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        with mixed_precision(batch[0].device), nullcontext() if self.first else trusting():
+            self.first = False
+            return self.loss(*batch)
+
+
+def _examples(data: Sequence[Tensor]) -> int:
+    sizes = {len(part) for part in data}
+    if len(sizes) != 1:
+        raise ValueError(f"expected data of one length, got {[len(part) for part in data]}")
+    return sizes.pop()
+
+
+def _steps(n: int, epochs: int, batch_size: int, processes: int) -> int:
+    """Return the steps of an epoch."""
+    check_positive("epochs", epochs)
+    check_positive("batch_size", batch_size)
+    if batch_size % processes:
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
+        )
+    if n < batch_size:
+        raise ValueError(f"got {n} examples, fewer than one batch of {batch_size}")
+    return n // batch_size
+
+
+def _check_rates(learning_rate: float, warm_up: int) -> None:
+    if not 0 <= learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be finite and at least 0, got {learning_rate!r}")
+    if not isinstance(warm_up, int) or isinstance(warm_up, bool) or warm_up < 0:
+        raise ValueError(f"warm_up must be a whole number of at least 0, got {warm_up!r}")
+
+
+def _check_finite(model: nn.Module, total: Tensor, place: str, kept: Checkpoint) -> None:
+    """Look at losses, gradients and weights, with one read from the device.
+
+    A gradient of an earlier step that was not finite is in the weights: 0 times it is none either.
+    """
+    weights = [p.detach() for p in model.parameters()]
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if not torch.stack([x.isfinite().all() for x in (total, *gradients, *weights)]).all():
+        raise FloatingPointError(
+            f"a loss, gradient or weight is not finite at {place}: lower learning_rate"
+            f"{kept.way_on()}"
+        )
+
+
+def _bar(places: Sequence[Tensor], epoch: int, steps: int, *, shown: bool) -> Iterable[Tensor]:
+    """Show progress on a terminal or in a live notebook; the build of the book turns it off."""
+    disable = not shown or "TQDM_DISABLE" in os.environ
+    done = steps - len(places)
+    bar: Iterable[Tensor] = tqdm(
+        places, f"epoch {epoch}", total=steps, initial=done, leave=False, disable=disable
+    )
+    return bar
