@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 _trusts: ContextVar[bool] = ContextVar("trusts", default=False)
@@ -62,6 +62,15 @@ def check_images(x: Shaped[Tensor, "..."], low: float, high: float) -> None:
         raise ValueError(
             f"expected images in [{low:g}, {high:g}], got values from {smallest:g} to "
             f"{largest:g}: {advice}"
+        )
+
+
+def check_below_zero(x: Shaped[Tensor, "..."]) -> None:
+    """Refuse a batch of images for [-1, 1] without a value below 0: they are in [0, 1]."""
+    if not trusted() and x.detach().min() >= 0:
+        raise ValueError(
+            f"expected images in [-1, 1], got none of {len(x)} with a value below 0, as in [0, 1]: "
+            "convert grey levels with onebound.data.images.to_signed"
         )
 
 

@@ -1,69 +1,42 @@
 """Likelihoods p(x|z) of images, as functions of what a decoder puts out.
 
-Each `log_prob_*` returns nats per image, shape (B,): the sum over pixels, never the mean. The
-Gaussian likelihood is `onebound.distributions.log_prob_normal`.
-
-Three kinds of pixel occur, and each function says which it takes: bits, 0 or 1; a grey level k from
-0 to 255, stored as x = k / 255; and a dequantised level y = (k + u) / 256 with u in [0, 1), which
-has a density.
+Each `log_prob_*` returns nats per image: the sum over pixels, never the mean. The Gaussian
+likelihood is `onebound.distributions.log_prob_normal`. A logit, a mean, the log of a scale or of a
+variance may be any real number; means and scales have shapes that broadcast to that of the images.
+Three kinds of pixel occur, and each function takes one: bits, 0 or 1; a grey level k from 0 to 255,
+stored as x = k / 255 (or 2 k / 255 - 1 where a diffusion model asks); and a dequantised level
+y = (k + u) / 256 with u in [0, 1), which has a density. Other pixels, types and shapes are a
+ValueError. 256 logits a pixel lie on the axis of the channels, those of level 0 for all channels
+first: 256 C of them. A `generator` is the source of the noise; None takes torch's global one.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
 from torch import Generator, Tensor
 
-from onebound.checks import check_binary, check_images, check_positive
+from onebound.checks import check_binary, check_images, check_positive, trusted
+from onebound.data.images import PIXELS
 
 
-def log_prob_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """Log-probability of binary images under independent Bernoulli pixels (`[eq-bernoulli]`).
-
-    Parameters
-    ----------
-    x
-        Images with pixels in {0, 1}, shape (B, 1, 28, 28).
-    logits
-        Log-odds of a white pixel, any real number, the shape of `x`.
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B,), never positive.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is neither 0 nor 1, or the shapes differ.
-    """
+def log_prob_bernoulli(
+    x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B"]:
+    """Log-probability of bits under independent Bernoulli pixels (`[eq-bernoulli]`)."""
     check_binary(x)
     return _bernoulli_sum(x, logits)
 
 
-def cross_entropy_grey(x: Tensor, logits: Tensor) -> Tensor:
-    """Minus the binary cross-entropy between grey levels and pixel probabilities.
+def cross_entropy_grey(
+    x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B"]:
+    """Minus the binary cross-entropy between grey levels in [0, 1] and pixel probabilities.
 
-    The formula of `log_prob_bernoulli` applied to pixels in [0, 1]. On grey levels it is the log
-    of no probability. It is the mean of `log_prob_bernoulli` over images binarised with the grey
-    levels as probabilities (`[eq-grey-cross-entropy]`).
-
-    Parameters
-    ----------
-    x
-        Images in [0, 1], shape (B, 1, 28, 28).
-    logits
-        Log-odds, the shape of `x`.
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B,).
-
-    Raises
-    ------
-    ValueError
-        If a pixel lies outside [0, 1], or the shapes differ.
+    The formula of `log_prob_bernoulli`. On grey levels it is the log of no probability, but the
+    mean of `log_prob_bernoulli` over images binarised with the grey levels as probabilities
+    (`[eq-grey-cross-entropy]`).
     """
     check_images(x, 0, 1)
     return _bernoulli_sum(x, logits)
@@ -75,54 +48,25 @@ def _bernoulli_sum(x: Tensor, logits: Tensor) -> Tensor:
     return (x * logits - F.softplus(logits)).flatten(1).sum(1)
 
 
-def log_prob_continuous_bernoulli(y: Tensor, logits: Tensor) -> Tensor:
-    """Log-density of images under independent continuous Bernoulli pixels.
+def log_prob_continuous_bernoulli(
+    y: Float[Tensor, "B C H W"], logits: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B"]:
+    """Log-density of images in [0, 1] under independent continuous Bernoulli pixels.
 
     The cross-entropy of `cross_entropy_grey` plus what makes the exponential of it integrate to 1
-    over y in [0, 1] (`[eq-continuous-bernoulli]`).
-
-    Parameters
-    ----------
-    y
-        Images in [0, 1], shape (B, 1, 28, 28); dequantised, if the result is to bound the
-        probability of grey levels.
-    logits
-        Any real number, the shape of `y`; `continuous_bernoulli_mean` gives the mean of a pixel.
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B,), of either sign.
-
-    Raises
-    ------
-    ValueError
-        If a pixel lies outside [0, 1], or the shapes differ.
-
-    References
-    ----------
-    Loaiza-Ganem and Cunningham (2019).
+    (`[eq-continuous-bernoulli]`). Only of dequantised images it bounds the probability of grey
+    levels. Loaiza-Ganem and Cunningham (2019).
     """
     check_images(y, 0, 1)
     _check_same_shape(y, logits)
     return (y * logits - continuous_bernoulli_log_normaliser(logits)).flatten(1).sum(1)
 
 
-def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
+def continuous_bernoulli_log_normaliser(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Log of the integral of exp(l y) over y in [0, 1], for each logit l.
 
     It is log((exp(l) - 1) / l) (`[eq-continuous-bernoulli-normaliser]`), near l = 0 a series
     (`[eq-continuous-bernoulli-series]`).
-
-    Parameters
-    ----------
-    logits
-        Any real number, any shape.
-
-    Returns
-    -------
-    Tensor
-        The shape of `logits`; 0 at l = 0.
     """
     small, size = _split_at_zero(logits)
     # Near 0 the closed form is 0 / 0, and its derivative a difference of two large numbers.
@@ -132,40 +76,18 @@ def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
     return torch.where(small, series, closed)
 
 
-def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
-    """Mean of a continuous Bernoulli pixel (`[eq-continuous-bernoulli-mean]`).
-
-    Parameters
-    ----------
-    logits
-        Any real number, any shape.
-
-    Returns
-    -------
-    Tensor
-        In (0, 1), the shape of `logits`; not the sigmoid of it.
-    """
+def continuous_bernoulli_mean(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Mean of a continuous Bernoulli pixel (`[eq-continuous-bernoulli-mean]`): not the sigmoid."""
     small, size = _split_at_zero(logits)
     series = 0.5 + logits / 12 - logits**3 / 720 + logits**5 / 30240
     below = 1 / size - 1 / torch.expm1(size)  # the mean for -|l|; that for |l| is its mirror image
     return torch.where(small, series, torch.where(logits < 0, below, 1 - below))
 
 
-def sample_continuous_bernoulli(logits: Tensor, generator: Generator | None = None) -> Tensor:
-    """Draw continuous Bernoulli pixels (`[eq-continuous-bernoulli-sample]`).
-
-    Parameters
-    ----------
-    logits
-        Any real number, any shape.
-    generator
-        Source of the noise; None takes torch's global one.
-
-    Returns
-    -------
-    Tensor
-        In [0, 1], the shape of `logits`.
-    """
+def sample_continuous_bernoulli(
+    logits: Float[Tensor, "*shape"], generator: Generator | None = None
+) -> Float[Tensor, "*shape"]:
+    """Draw continuous Bernoulli pixels in [0, 1] (`[eq-continuous-bernoulli-sample]`)."""
     u = torch.rand(logits.shape, dtype=logits.dtype, device=logits.device, generator=generator)
     size = logits.abs()
     below = -torch.log1p(u * torch.expm1(-size)) / size  # the draw for -|l|, the mirror of |l|'s
@@ -180,28 +102,11 @@ def _split_at_zero(logits: Tensor) -> tuple[Tensor, Tensor]:
     return small, torch.where(small, 1.0, logits).abs()
 
 
-def dequantise(images: Tensor, generator: Generator | None = None) -> Tensor:
+def dequantise(
+    images: UInt8[Tensor, "*shape"], generator: Generator | None = None
+) -> Float32[Tensor, "*shape"]:
     """Spread grey level k evenly over [k / 256, (k + 1) / 256] (`[eq-dequantisation]`).
 
-    Parameters
-    ----------
-    images
-        Levels 0 to 255, uint8.
-    generator
-        Source of the noise; None takes torch's global one.
-
-    Returns
-    -------
-    Tensor
-        y = (k + u) / 256, float32 in [0, 1], the shape of `images`.
-
-    Raises
-    ------
-    ValueError
-        If `images` is not uint8.
-
-    References
-    ----------
     Uria, Murray and Larochelle (2013).
     """
     if images.dtype != torch.uint8:
@@ -210,74 +115,39 @@ def dequantise(images: Tensor, generator: Generator | None = None) -> Tensor:
     return (images + u) / 256
 
 
-def density_to_levels(log_density: Tensor, dims: int = 784) -> Tensor:
+def density_to_levels(
+    log_density: Float[Tensor, "*shape"], dims: int = PIXELS
+) -> Float[Tensor, "*shape"]:
     """Turn a log-density of dequantised images into a bound on the log-probability of levels.
 
-    Subtracts log 256 a pixel, the change of variables from y to 256 y (`[eq-dequantisation]`).
-
-    Parameters
-    ----------
-    log_density
-        Nats per image of a density on y, or of a lower bound on it, shape (B,).
-    dims
-        Pixels in an image.
-
-    Returns
-    -------
-    Tensor
-        Shape (B,). Its mean over the noise is a lower bound.
+    Subtracts log 256 for each of `dims` pixels, the change of variables from y to 256 y
+    (`[eq-dequantisation]`). Its mean over the noise is a lower bound.
     """
     return log_density - dims * math.log(256)
 
 
-def log_prob_discretised_logistic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+def log_prob_discretised_logistic(
+    x: Float[Tensor, "B C H W"], mean: Float[Tensor, "..."], log_scale: Float[Tensor, "..."]
+) -> Float[Tensor, "B"]:
     """Log-probability of grey levels under logistic pixels, each bin integrated exactly.
 
-    Level k takes the mass between k / 256 and (k + 1) / 256; level 0 also all below, and level 255
-    all above (`[eq-discretised-logistic]`).
-
-    Parameters
-    ----------
-    x
-        Images k / 255 with whole k, shape (B, 1, 28, 28).
-    mean, log_scale
-        Location and log of the scale of the logistic density, any real numbers, broadcastable to
-        the shape of `x`. Level k fills [k / 256, (k + 1) / 256] on their axis.
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B,), never positive.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is not k / 255.
-
-    References
-    ----------
+    Level k takes the mass between k / 256 and (k + 1) / 256, on the axis of the mean and the scale;
+    level 0 also all below, and level 255 all above (`[eq-discretised-logistic]`).
     Salimans et al. (2017).
     """
     return _logistic_bin(_levels(x), mean, log_scale).flatten(1).sum(1)
 
 
-def discretised_logistic_logits(mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Log-probabilities of all 256 levels, as logits for `log_prob_categorical`.
+def discretised_logistic_logits(
+    mean: Float[Tensor, "..."], log_scale: Float[Tensor, "..."]
+) -> Float[Tensor, "B levels H W"]:
+    """Log-probabilities of all levels, as logits for `log_prob_categorical`.
 
     See `[eq-discretised-logistic]`.
-
-    Parameters
-    ----------
-    mean, log_scale
-        As in `log_prob_discretised_logistic`, shapes that broadcast to (B, 1, 28, 28).
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B, 256, 28, 28).
     """
-    k = torch.arange(256, device=mean.device).reshape(256, 1, 1)
-    return _logistic_bin(k, mean, log_scale)
+    mean, log_scale = (part.unsqueeze(-4) for part in torch.broadcast_tensors(mean, log_scale))
+    k = torch.arange(256, device=mean.device).reshape(256, 1, 1, 1)
+    return _logistic_bin(k, mean, log_scale).flatten(-4, -3)
 
 
 def _logistic_bin(k: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -292,33 +162,14 @@ def _logistic_bin(k: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return below_high + above_low + torch.where((k > 0) & (k < 255), width, 0.0)
 
 
-def log_prob_discretised_normal(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+def log_prob_discretised_normal(
+    x: Float[Tensor, "B C H W"], mean: Float[Tensor, "..."], logvar: Float[Tensor, "..."]
+) -> Float[Tensor, "B"]:
     """Log-probability of grey levels under normal pixels, each bin integrated exactly.
 
     The decoder of a diffusion model. Level k takes the mass of N(mean, exp(logvar)) within 1 / 255
     of x = 2 k / 255 - 1; level 0 also all below, and level 255 all above
-    (`[eq-one-step-decoder]`, `[eq-discretised-normal]`).
-
-    Parameters
-    ----------
-    x
-        Images 2 k / 255 - 1 with whole k, shape (B, 1, 28, 28).
-    mean, logvar
-        Any real numbers, broadcastable to the shape of `x`, on the axis of `x`.
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B,), never positive.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is not 2 k / 255 - 1.
-
-    References
-    ----------
-    Ho, Jain and Abbeel (2020), equation 13.
+    (`[eq-one-step-decoder]`, `[eq-discretised-normal]`). Ho, Jain and Abbeel (2020), equation 13.
     """
     k = _signed_levels(x)
     scale = torch.exp(-0.5 * logvar)
@@ -355,71 +206,37 @@ def _log_narrow_mass(centre: Tensor, half: Tensor) -> Tensor:
     return torch.log(2 * half) - 0.5 * (c + math.log(2 * math.pi)) + torch.log1p(bend)
 
 
-def log_prob_categorical(x: Tensor, logits: Tensor) -> Tensor:
-    """Log-probability of grey levels, each with a logit of its own (`[eq-categorical]`).
-
-    Parameters
-    ----------
-    x
-        Images k / 255 with whole k, shape (B, 1, 28, 28).
-    logits
-        One for each level of each pixel, any real number, shape (B, 256, 28, 28).
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B,), never positive.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is not k / 255, or the shapes do not fit together.
-    """
+def log_prob_categorical(
+    x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B levels H W"]
+) -> Float[Tensor, "B"]:
+    """Log-probability of grey levels, each with a logit of its own (`[eq-categorical]`)."""
     k = _levels(x).long()
-    if logits.shape != (len(x), 256, *x.shape[2:]):
+    channels = x.shape[1]
+    if logits.shape != (len(x), 256 * channels, *x.shape[2:]):
         raise ValueError(
-            f"images {tuple(x.shape)} need logits {(len(x), 256, *x.shape[2:])}, "
+            f"images {tuple(x.shape)} need logits {(len(x), 256 * channels, *x.shape[2:])}, "
             f"got {tuple(logits.shape)}"
         )
-    return -F.cross_entropy(logits, k[:, 0], reduction="none").flatten(1).sum(1)
+    per_level = logits.unflatten(1, (256, channels))
+    return -F.cross_entropy(per_level, k, reduction="none").flatten(1).sum(1)
 
 
-def mean_level(logits: Tensor) -> Tensor:
-    """Mean of grey levels with these logits (`[eq-categorical]`).
-
-    Parameters
-    ----------
-    logits
-        Any real numbers, shape (B, 256, 28, 28).
-
-    Returns
-    -------
-    Tensor
-        Mean of k / 255, in [0, 1], shape (B, 1, 28, 28).
-    """
+def mean_level(logits: Float[Tensor, "B levels H W"]) -> Float[Tensor, "B C H W"]:
+    """Mean of k / 255 for grey levels k with these logits (`[eq-categorical]`)."""
     levels = torch.arange(256, dtype=logits.dtype, device=logits.device) / 255
-    return torch.einsum("bkhw,k->bhw", logits.softmax(1), levels)[:, None]
+    return torch.einsum("bkchw,k->bchw", logits.unflatten(1, (256, -1)).softmax(1), levels)
 
 
-def sample_level(logits: Tensor, generator: Generator | None = None) -> Tensor:
-    """Draw a grey level for each pixel (`[eq-categorical]`).
-
-    Parameters
-    ----------
-    logits
-        Any real numbers, shape (B, 256, 28, 28).
-    generator
-        Source of the noise; None takes torch's global one.
-
-    Returns
-    -------
-    Tensor
-        Images k / 255 with whole k, shape (B, 1, 28, 28).
-    """
-    cumulative = logits.softmax(1).cumsum(1)[:, :-1]  # the last one is 1 up to rounding
+def sample_level(
+    logits: Float[Tensor, "B levels H W"], generator: Generator | None = None
+) -> Float[Tensor, "B C H W"]:
+    """Draw a grey level k / 255 for each pixel (`[eq-categorical]`)."""
+    cumulative = (
+        logits.unflatten(1, (256, -1)).softmax(1).cumsum(1)[:, :-1]
+    )  # the last one is 1 up to rounding
     u = torch.rand(cumulative[:, :1].shape, device=logits.device, generator=generator)
     # Not >: u may be 0, and a level without probability is never drawn.
-    return (u >= cumulative).sum(1, keepdim=True) / 255
+    return (u >= cumulative).sum(1) / 255
 
 
 def _levels(x: Tensor) -> Tensor:
@@ -436,6 +253,8 @@ def _signed_levels(x: Tensor) -> Tensor:
 
 def _whole(k: Tensor, x: Tensor, formula: str) -> Tensor:
     whole = k.round()
+    if trusted():
+        return whole
     off = x[(k - whole).abs() > 1e-2]
     if len(off):
         raise ValueError(
@@ -452,26 +271,11 @@ def _check_same_shape(x: Tensor, logits: Tensor) -> None:
         )
 
 
-def bits_per_dim(nats: Tensor, dims: int = 784) -> Tensor:
-    """Bits that a code for the model spends on each dimension (`[eq-bits-per-dim]`).
+def bits_per_dim(nats: Float[Tensor, "*shape"], dims: int = PIXELS) -> Float[Tensor, "*shape"]:
+    """Bits that a code for the model spends on each of `dims` dimensions (`[eq-bits-per-dim]`).
 
-    Parameters
-    ----------
-    nats
-        Log-probability of discrete data, or a lower bound on it, shape (B,). A log-density is not
-        one: `onebound.likelihoods.density_to_levels` comes first.
-    dims
-        Dimensions of an example.
-
-    Returns
-    -------
-    Tensor
-        Shape (B,), positive, lower is better.
-
-    Raises
-    ------
-    ValueError
-        If `dims` is below 1.
+    `nats` are of a log-probability of discrete data, or of a lower bound on it. A log-density is
+    not one: `density_to_levels` comes first. Lower is better.
     """
     check_positive("dims", dims)
     return -nats / (dims * math.log(2))

@@ -11,17 +11,10 @@ _HIDDEN = "application/papermill.record/"  # the prefix under which MyST-NB look
 
 
 def glue(name: str, value: object) -> None:
-    """Hand `value` to the prose, which shows it where it says ``{glue:text}`name```.
+    """Hand `value`, as `str` shows it, to the prose: ``{glue:text}`name```, one name once.
 
     Does what `myst_nb.glue` does for text, without asking a reader to install MyST-NB. Nothing is
     displayed.
-
-    Parameters
-    ----------
-    name
-        What the prose calls it; one name once in the book.
-    value
-        Anything; its `str` is what readers see.
     """
     display(
         {f"{_HIDDEN}text/plain": repr(str(value))},  # unquoted, "1,234" would be read as a pair

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from cycler import cycler
+from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -59,15 +60,10 @@ def use_book_style() -> None:
         set_matplotlib_formats("svg", metadata={"Date": None})
 
 
-def image_rows(rows: Mapping[str, Tensor], scale: float = 0.62) -> Figure:
-    """Rows of images under each other, each with its name at the left.
+def image_rows(rows: Mapping[str, Float[Tensor, "N C H W"]], scale: float = 0.62) -> Figure:
+    """Rows of N images each under each other, each with its name at the left.
 
-    Parameters
-    ----------
-    rows
-        Name to images in [0, 1] of shape (N, 1, 28, 28); every row the same N.
-    scale
-        Width of one image in inches.
+    Images are in [0, 1] and have one channel, or red, green and blue; one is `scale` inches wide.
     """
     names = list(rows)
     columns = len(rows[names[0]])
@@ -75,38 +71,22 @@ def image_rows(rows: Mapping[str, Tensor], scale: float = 0.62) -> Figure:
         len(rows), 1, figsize=(scale * columns + 1.3, scale * len(rows)), squeeze=False
     )
     for axis, name in zip(axes[:, 0], names, strict=True):
-        _show(axis, torch.cat(list(rows[name][:, 0]), dim=1))
+        _show(axis, torch.cat(list(rows[name]), dim=2))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
 
-def image_grid(images: Tensor, columns: int, scale: float = 0.5) -> Figure:
-    """Images in a grid, row by row.
-
-    Parameters
-    ----------
-    images
-        In [0, 1], shape (N, 1, 28, 28), N a multiple of `columns`.
-    columns
-        Images in a row.
-    scale
-        Width of one image in inches.
-    """
+def image_grid(images: Float[Tensor, "N C H W"], columns: int, scale: float = 0.5) -> Figure:
+    """Images as in `image_rows` in a grid, row by row; N is a multiple of `columns`."""
     rows = len(images) // columns
     figure, axis = plt.subplots(figsize=(scale * columns, scale * rows))
-    tiles = images[:, 0].unflatten(0, (rows, columns))
-    _show(axis, tiles.permute(0, 2, 1, 3).reshape(rows * 28, columns * 28))
+    tiles = images.unflatten(0, (rows, columns))
+    _show(axis, tiles.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2))
     return figure
 
 
 def learning_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """Lines of a bound in nats against seconds of training.
-
-    Parameters
-    ----------
-    curves
-        Name to (seconds, nats), equally long.
-    """
+    """Lines of a bound in nats against seconds of training, by name; each pair equally long."""
     figure, axis = plt.subplots()
     for name, (seconds, nats) in curves.items():
         axis.plot(seconds, nats, marker="o", markersize=3, label=name)
@@ -115,16 +95,8 @@ def learning_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]
     return figure
 
 
-def latent_scatter(mu: Tensor, labels: Tensor) -> Figure:
-    """Posterior means in a two-dimensional latent space, each point drawn as its digit.
-
-    Parameters
-    ----------
-    mu
-        Posterior means, shape (N, 2).
-    labels
-        Classes 0 to 9, shape (N,).
-    """
+def latent_scatter(mu: Float[Tensor, "N 2"], labels: Int64[Tensor, "N"]) -> Figure:
+    """Posterior means in a two-dimensional latent space, each point drawn as its digit, 0 to 9."""
     figure, axis = plt.subplots(figsize=(6.4, 6.0))
     colours = plt.get_cmap("tab10")
     for digit in range(10):
@@ -142,7 +114,8 @@ def latent_scatter(mu: Tensor, labels: Tensor) -> Figure:
     return figure
 
 
-def _show(axis: Axes, picture: Tensor) -> None:
+def _show(axis: Axes, picture: Float[Tensor, "C H W"]) -> None:
+    picture = picture[0] if len(picture) == 1 else picture.permute(1, 2, 0)
     axis.imshow(picture.numpy(force=True), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.grid(False)

@@ -9,6 +9,7 @@ from torch.autograd import gradcheck
 
 from onebound.distributions import log_prob_normal
 from onebound.likelihoods import (
+    bits_per_dim,
     continuous_bernoulli_log_normaliser,
     continuous_bernoulli_mean,
     cross_entropy_grey,
@@ -601,3 +602,67 @@ def test_a_decoder_gives_the_channels_that_a_likelihood_asks_for():
     assert log_prob_categorical(torch.zeros(2, 1, 28, 28), logits).shape == (2,)
     with pytest.raises(ValueError, match="channels must be"):
         MLPDecoder(channels=0)
+
+
+# Units.
+
+
+@pytest.mark.equation("eq-bits-per-dim")
+def test_bits_per_dim_of_uniform_levels_is_eight():
+    nats = 784 * torch.tensor([1 / 256, 1 / 2], dtype=torch.float64).log()
+    torch.testing.assert_close(bits_per_dim(nats), torch.tensor([8.0, 1.0], dtype=torch.float64))
+    assert bits_per_dim(nats[1:], dims=392).item() == pytest.approx(2)
+
+
+def test_bits_per_dim_needs_a_dimension():
+    with pytest.raises(ValueError, match=r"dims must be .* got 0"):
+        bits_per_dim(torch.zeros(2), dims=0)
+
+
+# Any images.
+
+
+@pytest.fixture(params=[(3, 32, 32), (1, 28, 56)], ids=str)
+def levels(request):
+    return torch.randint(256, (2, *request.param), generator=seeded(7))
+
+
+def test_every_channel_counts(levels):
+    B, C, H, W = levels.shape
+    x = levels.double() / 255
+    logits = torch.randn(B, 256 * C, H, W, dtype=torch.float64, generator=seeded(8))
+    one_by_one = sum(log_prob_categorical(x[:, [c]], logits[:, c::C]) for c in range(C))
+    torch.testing.assert_close(log_prob_categorical(x, logits), one_by_one)
+    means = torch.cat([mean_level(logits[:, c::C]) for c in range(C)], 1)
+    torch.testing.assert_close(mean_level(logits), means)
+    sure = torch.full_like(logits, -100.0)
+    sure.unflatten(1, (256, C)).scatter_(1, levels[:, None], 100.0)
+    torch.testing.assert_close(sample_level(sure), levels / 255)
+
+
+def test_tables_and_bins_agree_for_any_images(levels):
+    x = levels.double() / 255
+    mean, log_scale = torch.rand(2, *x.shape, dtype=torch.float64, generator=seeded(9))
+    table = log_prob_categorical(x, discretised_logistic_logits(mean, log_scale - 3))
+    torch.testing.assert_close(log_prob_discretised_logistic(x, mean, log_scale - 3), table)
+    shared = discretised_logistic_logits(mean, number(-3.0))
+    torch.testing.assert_close(
+        log_prob_discretised_logistic(x, mean, number(-3.0)), log_prob_categorical(x, shared)
+    )
+
+
+@pytest.mark.parametrize(
+    "log_prob",
+    [
+        log_prob_bernoulli,
+        cross_entropy_grey,
+        log_prob_continuous_bernoulli,
+        lambda x, y: log_prob_discretised_logistic(x, y, y),
+        lambda x, y: log_prob_discretised_normal(x, y, y),
+        lambda x, y: log_prob_categorical(x, y.expand(-1, 256, -1, -1)),
+    ],
+)
+def test_half_precision_is_refused(log_prob):
+    x = torch.ones(SHAPE, dtype=torch.float16)
+    with pytest.raises(ValueError, match=r"torch.float16"):
+        log_prob(x, x)

@@ -1,56 +1,38 @@
-"""Images as numbers: levels to [0, 1] or [-1, 1], and to black and white."""
+"""Images as numbers: levels to [0, 1] or [-1, 1], and to black and white.
+
+Levels are 0 to 255, uint8 of shape (..., C, H, W); anything else is a ValueError. A `generator` is
+on the device of the images; None takes torch's global one.
+"""
 
 import torch
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+PIXELS = 28 * 28
+"""Of a digit of MNIST."""
 
-def to_unit(images: Tensor) -> Tensor:
-    """Map levels, uint8 of shape (..., 1, 28, 28), to float32 in [0, 1] of the same shape.
 
-    Raises
-    ------
-    ValueError
-        If `images` has another type or shape.
-    """
+def to_unit(images: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    """Map levels to [0, 1]."""
     _check_levels(images)
     return images.float() / 255
 
 
-def to_signed(images: Tensor) -> Tensor:
-    """Map level k, uint8 of shape (..., 1, 28, 28), to 2 k / 255 - 1, float32 in [-1, 1].
+def to_signed(images: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    """Map level k to 2 k / 255 - 1, in [-1, 1].
 
     Diffusion models take these: the range is symmetric about 0, the mean of their noise.
-
-    Raises
-    ------
-    ValueError
-        If `images` has another type or shape.
     """
     _check_levels(images)
     return images.float() / 127.5 - 1
 
 
-def binarise(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw each pixel from a Bernoulli distribution with probability level / 255.
+def binarise(
+    images: UInt8[Tensor, "*shape"], generator: torch.Generator | None = None
+) -> Float32[Tensor, "*shape"]:
+    """Draw each pixel from {0, 1}, 1 with probability level / 255 (`[eq-binarisation]`).
 
-    See `[eq-binarisation]`. Dynamic binarisation is a new call for each batch.
-
-    Parameters
-    ----------
-    images
-        Levels, uint8 of shape (..., 1, 28, 28).
-    generator
-        Source of randomness, on the device of `images`. Default: torch's global one.
-
-    Returns
-    -------
-    Tensor
-        float32 in {0, 1}, shaped like `images`.
-
-    Raises
-    ------
-    ValueError
-        If `images` has another type or shape.
+    Dynamic binarisation is a new call for each batch.
     """
     _check_levels(images)
     # u is uniform on 0..254, so P(u < level) is exactly level / 255, and one random byte per pixel
@@ -61,14 +43,14 @@ def binarise(images: Tensor, generator: torch.Generator | None = None) -> Tensor
     return (u < images).float()
 
 
-def static_binarisation(images: Tensor, seed: int = 0) -> Tensor:
+def static_binarisation(
+    images: UInt8[Tensor, "*shape"], seed: int = 0
+) -> Float32[Tensor, "*shape"]:
     """Binarise once and for all: with one version of torch, the same seed gives the same pixels.
 
     Papers on "static" binarised MNIST use one published draw, Larochelle's files. This is another
     draw from the same distribution, so its numbers are not comparable with theirs. Binarise a whole
     split and index the result: the draw of an image depends on its place in `images`.
-
-    Arguments, result and errors are those of `binarise`.
     """
     _check_levels(images)
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draw for every device
@@ -76,8 +58,8 @@ def static_binarisation(images: Tensor, seed: int = 0) -> Tensor:
 
 
 def _check_levels(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.shape[-3:] != (1, 28, 28):
+    if images.dtype != torch.uint8 or images.ndim < 3:
         raise ValueError(
-            "expected a torch.uint8 tensor of levels with shape (..., 1, 28, 28), "
+            "expected a torch.uint8 tensor of levels with shape (..., C, H, W), "
             f"got {type(images).__name__} of {images.dtype} with shape {tuple(images.shape)}"
         )

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from jaxtyping import Int64, Shaped, UInt8
+from torch import Generator, Tensor
 
 from onebound.data import fetch
 
@@ -14,30 +16,18 @@ class MNIST(NamedTuple):
     The test split is for reporting only. Choose on the validation images of `split_validation`.
     """
 
-    train_images: Tensor  # (60000, 1, 28, 28) uint8
-    train_labels: Tensor  # (60000,) int64
-    test_images: Tensor  # (10000, 1, 28, 28) uint8
-    test_labels: Tensor  # (10000,) int64
+    train_images: UInt8[Tensor, "60000 1 28 28"]
+    train_labels: Int64[Tensor, "60000"]
+    test_images: UInt8[Tensor, "10000 1 28 28"]
+    test_labels: Int64[Tensor, "10000"]
 
 
 def load_mnist(root: str | Path | None = None) -> MNIST:
     """Load MNIST, fetching it first where the folder lacks it.
 
-    Parameters
-    ----------
-    root
-        A folder as in ``torchvision.datasets.MNIST(root)``, which reads the same files. Default:
-        `cache_folder`.
-
-    Raises
-    ------
-    DataError
-        If no source has the files, or the folder cannot be written.
-
-    Warns
-    -----
-    UserWarning
-        If a file in the folder is truncated or altered; it is then fetched again.
+    `root` is a folder as in ``torchvision.datasets.MNIST(root)``, which reads the same files; by
+    default `cache_folder`. DataError if no source has the files or the folder cannot be written. A
+    file that is truncated or altered is fetched again, with a UserWarning.
     """
     train_images, train_labels, test_images, test_labels = fetch.tensors(root)
     return MNIST(
@@ -45,14 +35,28 @@ def load_mnist(root: str | Path | None = None) -> MNIST:
     )
 
 
-def split_validation(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Split the 60,000 training images, or labels, into the first 50,000 and the last 10,000.
-
-    Raises
-    ------
-    ValueError
-        If `x` does not hold 60,000 examples.
-    """
+def split_validation(
+    x: Shaped[Tensor, "60000 ..."],
+) -> tuple[Shaped[Tensor, "50000 ..."], Shaped[Tensor, "10000 ..."]]:
+    """Split the 60,000 training images, or labels, into the first 50,000 and the last 10,000."""
     if x.shape[:1] != (60_000,):
         raise ValueError(f"expected the 60,000 training examples, got shape {tuple(x.shape)}")
     return x[:50_000], x[50_000:]
+
+
+def coloured(
+    images: UInt8[Tensor, "B 1 28 28"], generator: Generator | None = None
+) -> UInt8[Tensor, "B 3 32 32"]:
+    """Draw each digit in a colour of its own on a ground of another, with two pixels more around.
+
+    The levels of red, green and blue are drawn evenly, from `generator` or torch's global one; a
+    pixel of the digit mixes the two colours as its level says.
+    """
+    if images.dtype != torch.uint8 or images.shape[1:] != (1, 28, 28):
+        raise ValueError(
+            "expected digits, torch.uint8 of shape (B, 1, 28, 28), got "
+            f"{images.dtype} of shape {tuple(images.shape)}"
+        )
+    ink = torch.nn.functional.pad(images.float() / 255, (2, 2, 2, 2))
+    colours = torch.randint(256, (2, len(images), 3, 1, 1), generator=generator).to(ink)
+    return (ink * colours[0] + (1 - ink) * colours[1]).round().to(torch.uint8)

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Int64, Shaped
 from torch import Tensor
+
+from onebound.checks import check_positive, trusting
 
 
 class Estimate(NamedTuple):
@@ -18,46 +22,27 @@ class Estimate(NamedTuple):
         return f"{self.mean:.2f} ± {self.stderr:.2f}"
 
 
-def estimate(values: Tensor) -> Estimate:
-    """Mean of `values` and its standard error s / sqrt(N) (`[eq-standard-error]`).
+def estimate(values: Shaped[Tensor, "N"]) -> Estimate:
+    """Mean of `values`, one per independent example, and its standard error s / sqrt(N).
 
-    Parameters
-    ----------
-    values
-        One number per independent example, shape (N,), N >= 2.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two values, more than one axis, or NaN.
+    `[eq-standard-error]`. ValueError if there are fewer than two values, or NaN.
     """
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"expected at least two values on one axis, got {tuple(values.shape)}")
     if torch.isnan(values).any():
         raise ValueError(f"{int(torch.isnan(values).sum())} of {len(values)} values are NaN")
-    values = values.double()
+    values = values.detach().cpu().double()  # not every device has float64
     return Estimate(values.mean().item(), (values.std() / len(values) ** 0.5).item())
 
 
-def two_level(cheap: Tensor, dear: Tensor, chosen: Tensor) -> Estimate:
+def two_level(
+    cheap: Shaped[Tensor, "N"], dear: Shaped[Tensor, "n"], chosen: Int64[Tensor, "n"]
+) -> Estimate:
     """Estimate the mean of a dear quantity from a cheap one like it (`[eq-two-level]`).
 
-    The cheap one is known for all examples, the dear one for some chosen at random: the mean of the
-    cheap one plus the mean difference of the two. The closer they are, the fewer it takes.
-
-    Parameters
-    ----------
-    cheap
-        One number per example, shape (N,).
-    dear
-        The other number for the chosen examples, shape (n,), n >= 2.
-    chosen
-        Their places, whole numbers, shape (n,).
-
-    Raises
-    ------
-    ValueError
-        As `estimate`, or if there are not as many numbers as places.
+    The cheap one is known for all examples, the dear one for those at the places `chosen` at
+    random: the mean of the cheap one plus the mean difference of the two. The closer they are, the
+    fewer it takes. ValueError as `estimate`, or if there are not as many numbers as places.
     """
     if dear.shape != chosen.shape:
         raise ValueError(f"got {tuple(dear.shape)} numbers for {tuple(chosen.shape)} places")
@@ -67,13 +52,15 @@ def two_level(cheap: Tensor, dear: Tensor, chosen: Tensor) -> Estimate:
 
 @torch.no_grad()
 def per_example(
-    function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 1000
-) -> Tensor:
-    """Apply `function`, which gives one number per example, to all `images` in batches.
+    function: Callable[[Tensor], Tensor], images: Shaped[Tensor, "N ..."], batch_size: int = 1000
+) -> Shaped[Tensor, "N ..."]:
+    """Apply `function`, which answers for each example, to all `images` in batches.
 
-    Returns
-    -------
-    Tensor
-        Shape (N,) for N images.
+    What it checks by reading values it checks on the first batch.
     """
-    return torch.cat([function(batch) for batch in images.split(batch_size)])
+    check_positive("batch_size", batch_size)
+    parts: list[Tensor] = []
+    for batch in images.split(batch_size):
+        with trusting() if parts else nullcontext():
+            parts.append(function(batch))
+    return torch.cat(parts)

@@ -13,6 +13,7 @@ normal features whose covariance S has the eigenvalues S_i. So compare at one n 
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
 from onebound.checks import check_positive
@@ -20,24 +21,17 @@ from onebound.evaluation.estimates import Estimate, estimate
 
 
 class Normal(NamedTuple):
-    """A normal distribution in D dimensions, float64."""
+    """A normal distribution in D dimensions, on the CPU."""
 
-    mean: Tensor  # (D,)
-    covariance: Tensor  # (D, D)
+    mean: Float64[Tensor, "D"]
+    covariance: Float64[Tensor, "D D"]
 
 
-def fit(features: Tensor) -> Normal:
+def fit(features: Float[Tensor, "n D"]) -> Normal:
     """Return the normal distribution with the mean and the unbiased covariance of examples.
 
-    Parameters
-    ----------
-    features
-        One row an example, shape (n, D), n > D: fewer leave the covariance without full rank.
-
-    Raises
-    ------
-    ValueError
-        If `features` has another shape, or is not finite.
+    ValueError if they are not more than features, which would leave the covariance without full
+    rank, or not finite.
     """
     if features.ndim != 2 or len(features) <= features.shape[1]:
         raise ValueError(
@@ -46,8 +40,9 @@ def fit(features: Tensor) -> Normal:
         )
     if not torch.isfinite(features).all():
         raise ValueError(f"{int((~torch.isfinite(features)).sum())} features are not finite")
-    mean = features.double().mean(0)
-    centred = features.double() - mean
+    features = features.detach().cpu().double()  # not every device has float64
+    mean = features.mean(0)
+    centred = features - mean
     return Normal(mean, centred.T @ centred / (len(features) - 1))
 
 
@@ -55,16 +50,8 @@ def distance(one: Normal, other: Normal) -> float:
     """||m_1 - m_2||^2 + tr(S_1 + S_2 - 2 (S_1^(1/2) S_2 S_1^(1/2))^(1/2)), at least 0.
 
     The square of the least root mean squared distance that a joint distribution of x_1 and x_2 with
-    these marginals can give them (`[eq-frechet]`).
-
-    Raises
-    ------
-    ValueError
-        If the two have different dimensions.
-
-    References
-    ----------
-    Dowson and Landau (1982); Heusel et al. (2017), with the features of another network.
+    these marginals can give them (`[eq-frechet]`). Dowson and Landau (1982); Heusel et al. (2017),
+    with the features of another network.
     """
     if one.mean.shape != other.mean.shape:
         raise ValueError(
@@ -85,34 +72,17 @@ def _root(covariance: Tensor) -> Tensor:
 
 
 def from_sample(
-    features: Tensor, reference: Normal, resamples: int = 200, seed: int = 0
+    features: Float[Tensor, "n D"], reference: Normal, resamples: int = 200, seed: int = 0
 ) -> Estimate:
     """Distance of a sample to a reference, with the standard error of the bootstrap.
 
     The mean is the distance of the normal fitted to the sample. Over samples of this size it
     scatters about its own mean, which lies above the distance of the distributions: the error is
-    about that scatter and says nothing about the bias. The bootstrap's mean is biased once more, so
-    take ``mean ± 1.96 stderr``, not the quantiles, as the interval for what samples of this size
-    have on average. Near the floor it is too wide, up to sqrt(3) times: there the distance has no
-    slope, and the sample that is resampled has the slope of its own error.
-
-    Parameters
-    ----------
-    features
-        Shape (n, D), n > D, rows independent.
-    reference
-        What to measure against. Its own error is not in the result.
-    resamples, seed
-        How many samples of n rows to draw with replacement, and what fixes them.
-
-    Raises
-    ------
-    ValueError
-        As `fit` and `distance`, or if `resamples` is below 2.
-
-    References
-    ----------
-    Efron and Tibshirani (1993), chapter 6.
+    about that scatter and says nothing about the bias, nor about the error of the reference. The
+    bootstrap's mean is biased once more, so take ``mean ± 1.96 stderr``, not the quantiles, as the
+    interval for what samples of this size have on average. Near the floor it is too wide, up to
+    sqrt(3) times: there the distance has no slope, and the sample that is resampled has the slope
+    of its own error. Efron and Tibshirani (1993), chapter 6.
     """
     check_positive("resamples - 1", resamples - 1)
     generator = Generator().manual_seed(seed)
@@ -130,25 +100,12 @@ def from_sample(
 
 
 def floor(
-    features: Tensor, reference: Normal, n: int, repeats: int = 20, seed: int = 0
+    features: Float[Tensor, "N D"], reference: Normal, n: int, repeats: int = 20, seed: int = 0
 ) -> Estimate:
     """Distance of n real images to a reference: mean over disjoint subsets, and its standard error.
 
-    Parameters
-    ----------
-    features
-        Of real images that are not in the reference, shape (N, D).
-    reference
-        The normal fitted to other real images.
-    n
-        Size of a subset: that of the sample to be compared, D < n <= N / 2.
-    repeats, seed
-        How many subsets to take at most, as long as there are images left; and what shuffles them.
-
-    Raises
-    ------
-    ValueError
-        As `fit` and `distance`, or if there are fewer than two subsets.
+    The features are of real images that are not in the reference, 2 n at least; n is the size of
+    the sample to be compared. At most `repeats` subsets are taken, shuffled by `seed`.
     """
     check_positive("n", n)
     order = torch.randperm(len(features), generator=Generator().manual_seed(seed))

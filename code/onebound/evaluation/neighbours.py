@@ -3,39 +3,26 @@
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64, Int64, Shaped
 from torch import Tensor
 
 from onebound.checks import check_positive
 
 
 class Neighbours(NamedTuple):
-    """The k nearest of the reference for each image, nearest first."""
+    """The k nearest of the reference for each image, nearest first, on the CPU."""
 
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index; (B, k) int64, places in the reference
-    distance: Tensor  # (B, k) float64, Euclidean, in the unit of a pixel
+    index: Int64[Tensor, "B k"]  # type: ignore[assignment]  # hides tuple.index; places
+    distance: Float64[Tensor, "B k"]  # Euclidean, in the unit of a pixel
 
 
-def nearest_neighbours(images: Tensor, reference: Tensor, k: int = 1) -> Neighbours:
-    """Find the nearest reference images, exactly: no index, no projection.
+def nearest_neighbours(
+    images: Shaped[Tensor, "B *shape"], reference: Shaped[Tensor, "N *shape"], k: int = 1
+) -> Neighbours:
+    """Find the k nearest reference images, exactly: no index, no projection.
 
-    Parameters
-    ----------
-    images
-        Any numbers, shape (B, ...). Levels and float images both do.
-    reference
-        In the same range, shape (N, ...), N >= k.
-    k
-        Neighbours of each image.
-
-    Returns
-    -------
-    Neighbours
-        Beside it no more than about 100 MB is held at a time, whatever B and N.
-
-    Raises
-    ------
-    ValueError
-        If the shapes of the images or their types differ, or k is below 1 or above N.
+    Levels and float images both do. Beside the result no more than about 100 MB is held at a time.
+    ValueError if the shapes or the types differ, or k is below 1 or above N.
     """
     check_positive("k", k)
     if images.shape[1:] != reference.shape[1:] or images.dtype != reference.dtype:
@@ -45,6 +32,7 @@ def nearest_neighbours(images: Tensor, reference: Tensor, k: int = 1) -> Neighbo
         )
     if k > len(reference):
         raise ValueError(f"got {len(reference)} reference images, fewer than k = {k}")
+    images, reference = images.cpu(), reference.cpu()  # not every device has float64
     found = [_search(part, reference.flatten(1), k) for part in images.flatten(1).split(1000)]
     return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 

@@ -27,13 +27,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from onebound.data.images import to_unit
 from onebound.data.mnist import MNIST, load_mnist
 from onebound.evaluation import frechet
 from onebound.evaluation.estimates import Estimate, estimate, per_example
-from onebound.evaluation.quality import NOISE, recognised
+from onebound.evaluation.quality import NOISE, at_rest, logits_of, recognised
 from onebound.networks.classifier import ConvClassifier
 
 
@@ -42,10 +43,10 @@ class Reference:
     """Real images as the classifier sees them."""
 
     classifier: ConvClassifier
-    shares: Tensor
-    """Share of each digit in the training data, shape (10,)."""
-    train: Tensor
-    """Features of the training images, shape (60000, D)."""
+    shares: Float[Tensor, "10"]
+    """Share of each digit in the training data."""
+    train: Float[Tensor, "N D"]
+    """Features of the training images."""
     test: frechet.Normal
     """Fitted to the features of the test images."""
 
@@ -90,28 +91,15 @@ class Evaluation:
         )
 
 
-def to_levels(samples: Tensor) -> Tensor:
-    """Cut samples to [-1, 1] and round them to levels: the inverse of `to_signed`.
+def to_levels(samples: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
+    """Cut samples to [-1, 1] and round them to levels on the CPU: the inverse of `to_signed`.
 
-    Parameters
-    ----------
-    samples
-        Floating point, shape (B, 1, 28, 28). A sampler may overshoot the range.
-
-    Returns
-    -------
-    Tensor
-        uint8, same shape, on the CPU.
-
-    Raises
-    ------
-    ValueError
-        If `samples` has another type or shape, is not finite, or has nothing below 0: then it is in
-        the range [0, 1].
+    A sampler may overshoot the range. ValueError if there are none, one is not finite, or nothing
+    is below 0: then they are in the range [0, 1].
     """
-    if not samples.is_floating_point() or samples.ndim != 4 or samples.shape[1:] != (1, 28, 28):
+    if not samples.is_floating_point() or samples.ndim != 4 or len(samples) == 0:
         raise ValueError(
-            "expected floating-point samples of shape (B, 1, 28, 28), got "
+            "expected floating-point samples of shape (B, C, H, W) with B >= 1, got "
             f"{samples.dtype} of shape {tuple(samples.shape)}"
         )
     smallest, largest = (value.item() for value in samples.aminmax())
@@ -123,31 +111,17 @@ def to_levels(samples: Tensor) -> Tensor:
 
 
 def class_balance(
-    classifier: Callable[[Tensor], Tensor], images: Tensor, shares: Tensor
+    classifier: Callable[[Tensor], Tensor],
+    images: Float[Tensor, "B C H W"],
+    shares: Float[Tensor, "10"],
 ) -> tuple[Estimate, ...]:
-    """Share of each digit among the images, over its share in the training data.
+    """Share of each digit among images in [0, 1], over its share in the training data.
 
-    Parameters
-    ----------
-    classifier
-        Maps images in [0, 1] to logits (B, 11).
-    images
-        Shape (B, 1, 28, 28) in [0, 1]. Those whose likeliest class is noise do not count.
-    shares
-        Of each digit in the training data, positive, shape (10,).
-
-    Returns
-    -------
-    tuple
-        For each digit the ratio, with its standard error. A digit that is missing has 0 ± 0: the
-        error is then unknown, and with m images a ratio up to 3 / (m share) would not surprise.
-
-    Raises
-    ------
-    ValueError
-        If fewer than two images are taken for a digit.
+    Images whose likeliest class is noise do not count. A digit that is missing has 0 ± 0: the error
+    is then unknown, and with m images a ratio up to 3 / (m share) would not surprise. ValueError if
+    fewer than two images are taken for a digit.
     """
-    chosen = per_example(classifier, images).argmax(1)
+    chosen = per_example(lambda part: logits_of(classifier, part), images).argmax(1)
     chosen = chosen[chosen != NOISE]
     return tuple(
         estimate((chosen == digit).double() / share) for digit, share in enumerate(shares.tolist())
@@ -155,36 +129,19 @@ def class_balance(
 
 
 def reference(classifier: ConvClassifier, mnist: MNIST | None = None) -> Reference:
-    """Look at all real images, which takes seconds; keep the result for many samples.
-
-    Parameters
-    ----------
-    classifier
-        In evaluation mode on the CPU, such as `onebound.zoo.cards.load_model` returns it.
-    mnist
-        The data; None loads it.
-    """
+    """Look at all real images, which takes seconds; keep the result for many samples."""
     images, labels, test, _ = mnist or load_mnist()
     train_features, test_features = (_features(classifier, part) for part in (images, test))
     shares = labels.bincount(minlength=10) / len(labels)
     return Reference(classifier, shares, train_features, frechet.fit(test_features))
 
 
-def evaluate(samples: Tensor, real: Reference) -> Evaluation:
-    """Judge samples by the protocol at the top of this module.
+def evaluate(samples: Float[Tensor, "n C H W"], real: Reference) -> Evaluation:
+    """Judge independent draws from a model by the protocol at the top of this module.
 
-    Parameters
-    ----------
-    samples
-        Independent draws from a model, shape (n, 1, 28, 28), in [-1, 1] up to an overshoot: the
-        range of diffusion models. ``2 * x - 1`` brings images from [0, 1] there.
-    real
-        What `reference` returned. n has to exceed its number of features.
-
-    Raises
-    ------
-    ValueError
-        As `to_levels`, `class_balance`, `frechet.fit` and `frechet.floor`.
+    They are in [-1, 1] up to an overshoot, the range of diffusion models; ``2 * x - 1`` brings
+    images from [0, 1] there. n has to exceed the number of features. ValueError as `to_levels`,
+    `class_balance`, `frechet.fit` and `frechet.floor`.
     """
     levels = to_levels(samples)
     unit = to_unit(levels)
@@ -197,5 +154,6 @@ def evaluate(samples: Tensor, real: Reference) -> Evaluation:
     )
 
 
-def _features(classifier: ConvClassifier, levels: Tensor) -> Tensor:
-    return per_example(lambda part: classifier.features(to_unit(part)), levels)
+def _features(classifier: ConvClassifier, levels: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+    with at_rest(classifier):
+        return per_example(lambda part: classifier.features(to_unit(part)), levels)

@@ -1,36 +1,33 @@
 """How generated digits look, as numbers: how sharp they are, and whether they are digits at all.
 
-Images are in [0, 1], shape (B, 1, 28, 28), unless a function says otherwise.
+Images are in [0, 1]. A classifier maps them to 11 logits, as the one in `onebound.zoo.digits` does:
+ten digits, and what is none. It judges in evaluation mode, whatever mode it is in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from onebound.checks import check_images
 
 
-def sharpness(images: Tensor) -> Tensor:
+def sharpness(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
     """Squared differences of neighbouring pixels over the image's variance (`[eq-sharpness]`).
 
-    Neither contrast nor brightness nor a shift changes it. A blur lowers it. Independent noise has
-    4, on average, whatever the noise's distribution: it says nothing about what is sharp.
-
-    Parameters
-    ----------
-    images
-        Any real numbers, shape (B, 1, H, W); the edges are joined, left to right and top to bottom.
-
-    Returns
-    -------
-    Tensor
-        Shape (B,), in [0, 8].
-
-    Raises
-    ------
-    ValueError
-        If an image has the same value everywhere, or is not finite.
+    In [0, 8]; the edges are joined, left to right and top to bottom. Neither contrast nor
+    brightness nor a shift changes it. A blur lowers it. Independent noise has 4, on average,
+    whatever its distribution: it says nothing about what is sharp. ValueError if an image has the
+    same value everywhere, or is not finite.
     """
-    centred = (images - images.mean(dim=(1, 2, 3), keepdim=True)).double()
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            "expected floating-point images of shape (B, C, H, W), got "
+            f"{images.dtype} of shape {tuple(images.shape)}"
+        )
+    centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
     variance = (centred**2).flatten(1).sum(1)
     if not (variance > 0).all():  # false for NaN too
         raise ValueError(f"image {int((~(variance > 0)).nonzero()[0])} has no variance")
@@ -43,25 +40,41 @@ NOISE = 10
 """A classifier's last class: normal noise of any strength, cut to [0, 1]."""
 
 
+@contextmanager
+def at_rest(classifier: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Keep a classifier in evaluation mode for a while, so that a verdict hangs on nothing else."""
+    modules = list(classifier.modules()) if isinstance(classifier, nn.Module) else []
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def logits_of(
+    classifier: Callable[[Tensor], Tensor], images: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B 11"]:
+    """Return what the classifier says; ValueError if that is no logit for each of 11 classes."""
+    check_images(images, 0, 1)
+    with at_rest(classifier):
+        logits = classifier(images)
+    if logits.shape != (len(images), NOISE + 1):
+        raise ValueError(f"expected {NOISE + 1} logits an image, got {tuple(logits.shape)}")
+    return logits
+
+
 @torch.no_grad()
 def recognised(
-    classifier: Callable[[Tensor], Tensor], images: Tensor, confidence: float = 0.95
-) -> Tensor:
-    """Say for each image whether the classifier is surer of one digit than `confidence`.
+    classifier: Callable[[Tensor], Tensor],
+    images: Float[Tensor, "B C H W"],
+    confidence: float = 0.95,
+) -> Float[Tensor, "B"]:
+    """Say for each image, by 1.0 or 0.0, whether the classifier is surer of one digit than that.
 
-    Parameters
-    ----------
-    classifier
-        Maps images to logits (B, 11), as the one in `onebound.zoo.digits` does.
-    images
-        What to look at, shape (B, 1, 28, 28); values outside [0, 1] count as 0 or 1.
-    confidence
-        Probability that the likeliest digit has to exceed.
-
-    Returns
-    -------
-    Tensor
-        1.0 or 0.0, shape (B,).
+    Values outside [0, 1] count as 0 or 1.
     """
-    probability = classifier(images.clamp(0, 1)).softmax(1)[:, :NOISE]
+    probability = logits_of(classifier, images.clamp(0, 1)).softmax(1)[:, :NOISE]
     return (probability.max(1).values > confidence).float()

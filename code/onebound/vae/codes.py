@@ -1,88 +1,43 @@
 """What a code z ~ q(z|x) says about x: which of its units are in use, and how many nats it carries.
 
-The encoder's answers for N images come as means and log-variances of shape (N, L).
+The encoder's answers for N >= 2 images come as means and log-variances, finite and of one shape
+(N, L); ValueError if they are not. A `generator` is the source of the noise; None takes torch's
+global one.
 """
 
 import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
 from onebound.checks import check_latents, check_positive
 from onebound.distributions import kl_normal_standard, sample_normal
 
 
-def activity(mu: Tensor) -> Tensor:
+def activity(mu: Float[Tensor, "N L"]) -> Float[Tensor, "L"]:
     """Variance over images of each unit's posterior mean (`[eq-activity]`).
 
-    Parameters
-    ----------
-    mu
-        Posterior means of N >= 2 images, shape (N, L).
-
-    Returns
-    -------
-    Tensor
-        Shape (L,), never negative. Above 0.01 a unit counts as active.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two images, or the means are not finite.
-
-    References
-    ----------
-    Burda, Grosse and Salakhutdinov (2016), section 5.
+    Above 0.01 a unit counts as active. Burda, Grosse and Salakhutdinov (2016), section 5.
     """
     _check_codes(mu, mu)
     return mu.var(0)
 
 
-def kl_per_unit(mu: Tensor, logvar: Tensor) -> Tensor:
-    """Nats that each unit spends, averaged over images: the summands of `[eq-kl-standard]`.
-
-    Parameters
-    ----------
-    mu, logvar
-        Of N images, shape (N, L).
-
-    Returns
-    -------
-    Tensor
-        Shape (L,), never negative; its sum is the mean rate.
-
-    Raises
-    ------
-    ValueError
-        As `activity`, or if the shapes differ.
-    """
+def kl_per_unit(mu: Float[Tensor, "N L"], logvar: Float[Tensor, "N L"]) -> Float[Tensor, "L"]:
+    """Nats that each unit spends, averaged over images: the summands of `[eq-kl-standard]`."""
     _check_codes(mu, logvar)
     units = kl_normal_standard(mu.reshape(-1, 1), logvar.reshape(-1, 1))
     return units.reshape(mu.shape).mean(0)
 
 
-def log_components(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+def log_components(
+    z: Float[Tensor, "S L"], mu: Float[Tensor, "N L"], logvar: Float[Tensor, "N L"]
+) -> Float64[Tensor, "S N"]:
     """Log-density of every code under the posterior of every image (`[eq-aggregate-posterior]`).
 
-    The log of the mean of exp over the last axis is the aggregate posterior's log-density.
-
-    Parameters
-    ----------
-    z
-        Codes, shape (S, L).
-    mu, logvar
-        Of N images, shape (N, L).
-
-    Returns
-    -------
-    Tensor
-        Nats, float64, shape (S, N).
-
-    Raises
-    ------
-    ValueError
-        As `kl_per_unit`, or if codes and posteriors differ in size.
+    In nats. The log of the mean of exp over the last axis is the aggregate posterior's log-density.
     """
     _check_codes(mu, logvar)
     check_latents(z, mu.shape[1])
@@ -95,43 +50,28 @@ def log_components(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 class Information(NamedTuple):
-    """What the code of an image says about which image it was; one estimate per code, shape (S,).
+    """What the code of an image says about which image it was, nats, one estimate per code.
 
-    The mean of each is in nats; each is unbiased for what its comment says.
+    The mean of each is unbiased for what its comment says.
     """
 
-    rate: Tensor  # KL(q(z|x) || p(z)), exact for the images drawn
-    among: Tensor  # I(n; z), the information that tells the N images apart: at most log N
-    above: Tensor  # an upper bound on the information about an x from the source of the images
+    rate: Float64[Tensor, "S"]  # KL(q(z|x) || p(z)), exact for the images drawn
+    among: Float64[Tensor, "S"]  # I(n; z), what tells the N images apart: at most log N
+    above: Float64[Tensor, "S"]  # an upper bound on the information about an x from their source
 
 
 def information(
-    mu: Tensor, logvar: Tensor, codes: int, generator: Generator | None = None
+    mu: Float[Tensor, "N L"],
+    logvar: Float[Tensor, "N L"],
+    codes: int,
+    generator: Generator | None = None,
 ) -> Information:
     """Split the rate of N images into information and mismatch (`[eq-rate-split]`).
 
-    Draws images without repetition and one code for each. `rate - among` averages to the divergence
-    of these images' aggregate posterior from the prior. For an endless supply of images like these,
-    `among` is in the mean a lower bound on the information, and `above` an upper one
-    (`[eq-information-bounds]`).
-
-    Parameters
-    ----------
-    mu, logvar
-        Of N images, shape (N, L).
-    codes
-        How many, from 1 to N.
-    generator
-        Source of the noise; None takes torch's global one.
-
-    Raises
-    ------
-    ValueError
-        If `codes` is below 1 or above N, and as `kl_per_unit`.
-
-    References
-    ----------
-    Hoffman and Johnson (2016); Poole et al. (2019).
+    Draws `codes` of the images, none twice, and one code for each. `rate - among` averages to the
+    divergence of these images' aggregate posterior from the prior. For an endless supply of images
+    like these, `among` is in the mean a lower bound on the information, and `above` an upper one
+    (`[eq-information-bounds]`). Hoffman and Johnson (2016); Poole et al. (2019).
     """
     _check_codes(mu, logvar)
     check_positive("codes", codes)

@@ -1,43 +1,28 @@
 """Two unbiased estimates of the gradient of E_q[f(z)] with respect to the parameters of q.
 
-q is a diagonal Gaussian with mean `mu` and log-variance `logvar`, each of shape (d,). The draws are
-z = mu + sigma * eps for noise `eps` of shape (S, d), so that both estimates can share them. Each
-returns one estimate per draw, shape (S, 2 d): derivatives in `mu`, then in `logvar`. Average them
-over the draws.
+q is a diagonal Gaussian with mean `mu` and log-variance `logvar`. The draws are
+z = mu + sigma * eps, with noise from N(0, I), so that both estimates can share them. f maps all of
+them to one number each. The result is one estimate per draw: derivatives in `mu`, then in `logvar`.
+Average over the draws. ValueError if the shapes do not fit together.
 """
 
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from onebound.distributions import log_prob_normal
 
 
 def reparameterisation_gradient(
-    f: Callable[[Tensor], Tensor], mu: Tensor, logvar: Tensor, eps: Tensor
-) -> Tensor:
+    f: Callable[[Tensor], Tensor],
+    mu: Float[Tensor, "d"],
+    logvar: Float[Tensor, "d"],
+    eps: Float[Tensor, "S d"],
+) -> Float[Tensor, "S 2*d"]:
     """Differentiate f(mu + sigma * eps) along the draw (`[eq-reparameterisation]`).
 
-    Parameters
-    ----------
-    f
-        Maps latents (S, d) to one number each, shape (S,), differentiably.
-    mu, logvar, eps
-        Parameters of q, shape (d,), and noise from N(0, I), shape (S, d).
-
-    Returns
-    -------
-    Tensor
-        Shape (S, 2 d).
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit together.
-
-    References
-    ----------
     Kingma and Welling (2014); Rezende, Mohamed and Wierstra (2014).
     """
     parameters = _one_copy_per_draw(mu, logvar, eps)
@@ -47,35 +32,15 @@ def reparameterisation_gradient(
 
 def score_function_gradient(
     f: Callable[[Tensor], Tensor],
-    mu: Tensor,
-    logvar: Tensor,
-    eps: Tensor,
+    mu: Float[Tensor, "d"],
+    logvar: Float[Tensor, "d"],
+    eps: Float[Tensor, "S d"],
     baseline: float = 0.0,
-) -> Tensor:
+) -> Float[Tensor, "S 2*d"]:
     """Weigh the score, the gradient of log q(z), with f(z) - baseline (`[eq-score-function]`).
 
-    Parameters
-    ----------
-    f
-        Maps latents (S, d) to one number each, shape (S,); no derivative is taken.
-    mu, logvar, eps
-        Parameters of q, shape (d,), and noise from N(0, I), shape (S, d).
-    baseline
-        A number that does not depend on the draws; any value leaves the mean unchanged.
-
-    Returns
-    -------
-    Tensor
-        Shape (S, 2 d).
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit together.
-
-    References
-    ----------
-    Williams (1992).
+    No derivative of f is taken. Any baseline that does not depend on the draws leaves the mean
+    unchanged. Williams (1992).
     """
     parameters = _one_copy_per_draw(mu, logvar, eps)
     z = _draw(*parameters, eps).detach()

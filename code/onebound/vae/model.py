@@ -1,55 +1,53 @@
-"""The variational autoencoder: a prior, a decoder, an encoder, one bound."""
+"""The variational autoencoder: a prior, a decoder, an encoder, one bound.
+
+Images x are in [0, 1], of any shape (C, H, W) that the networks take, H and W multiples of 4; the
+likelihood may ask for {0, 1}. Wrong shapes, types and values are a ValueError. A `generator` is the
+source of the noise; None takes torch's global one.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from onebound.checks import check_images, check_latents, check_positive
-from onebound.distributions import kl_normal_standard, log_prob_normal, sample_normal
+from onebound.distributions import (
+    kl_normal_standard,
+    log_prob_normal,
+    noise_like,
+    sample_normal,
+)
 from onebound.likelihoods import log_prob_bernoulli
 
 
 class Bound(NamedTuple):
-    """The two terms of the evidence lower bound, each in nats per image, shape (B,).
+    """The two terms of the evidence lower bound, each in nats per image."""
 
-    `log_likelihood` is a one-sample estimate of E_q[log p(x|z)]; `kl` is exact.
-    """
-
-    log_likelihood: Tensor
-    kl: Tensor
+    log_likelihood: Float[Tensor, "B"]  # one draw's estimate of E_q[log p(x|z)]
+    kl: Float[Tensor, "B"]  # exact
 
     @property
-    def elbo(self) -> Tensor:
-        """The bound itself, shape (B,) (`[eq-elbo-two-terms]`)."""
+    def elbo(self) -> Float[Tensor, "B"]:
+        """The bound itself (`[eq-elbo-two-terms]`)."""
         return self.log_likelihood - self.kl
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Maps latents (B, latent_size) to the parameters of a likelihood."""
+    """Maps latents (B, latent_size) to the parameters of a likelihood, first axis B."""
 
     latent_size: int
 
-    def __call__(self, z: Tensor, /) -> Tensor:
-        """Return the parameters, first axis B."""
+    def __call__(self, z: Float[Tensor, "B L"], /) -> Float[Tensor, "B ..."]:
+        """Return the parameters."""
 
 
 class VAE(nn.Module):
     """p(z) = N(0, I), p(x|z) from the decoder, q(z|x) = N(mu(x), diag(sigma(x)^2)).
 
-    Parameters
-    ----------
-    encoder
-        Maps images (B, 1, 28, 28) to mu and logvar, each (B, L).
-    decoder
-        Maps latents (B, L) to the parameters of the likelihood; its `latent_size` is L.
-    log_prob
-        log p(x|z) of images given what the decoder puts out, shape (B,).
-
-    References
-    ----------
+    `log_prob(x, parameters)` is log p(x|z) of images given what the decoder puts out, shape (B,).
     Kingma and Welling (2014).
     """
 
@@ -64,80 +62,32 @@ class VAE(nn.Module):
         self.decoder = decoder
         self.log_prob = log_prob
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x), each (B, L), for images x in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If `x` is not floating point, not (B, 1, 28, 28), holds NaN or leaves [0, 1].
-        """
+    def encode(
+        self, x: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+        """Mean and log-variance of q(z|x)."""
         check_images(x, 0, 1)
         mu, logvar = self.encoder(x)
         return mu.to(x.dtype), logvar.to(x.dtype)  # a network may answer in bfloat16
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Parameters of p(x|z) for latents z of shape (B, L).
-
-        Raises
-        ------
-        ValueError
-            If `z` is not floating point, not (B, L), or not finite.
-        """
+    def decode(self, z: Float[Tensor, "B L"]) -> Float[Tensor, "B ..."]:
+        """Parameters of p(x|z)."""
         check_latents(z, self.decoder.latent_size)
         return self.decoder(z).to(z.dtype)
 
-    def bound(self, x: Tensor, generator: Generator | None = None) -> Bound:
-        """One-sample estimate of the evidence lower bound of each image (`[eq-elbo-estimate]`).
-
-        Parameters
-        ----------
-        x
-            Images in [0, 1], shape (B, 1, 28, 28); the likelihood may ask for {0, 1}.
-        generator
-            Source of the noise; None takes torch's global one.
-
-        Returns
-        -------
-        Bound
-            Both terms, nats per image.
-
-        Raises
-        ------
-        ValueError
-            As `encode` and the likelihood.
-        """
+    def bound(self, x: Float[Tensor, "B C H W"], generator: Generator | None = None) -> Bound:
+        """Estimate the evidence lower bound of each image by one draw (`[eq-elbo-estimate]`)."""
         mu, logvar = self.encode(x)
         z = sample_normal(mu, logvar, generator)
         return Bound(self.log_prob(x, self.decode(z)), kl_normal_standard(mu, logvar))
 
-    def log_weights(self, x: Tensor, k: int, generator: Generator | None = None) -> Tensor:
+    def log_weights(
+        self, x: Float[Tensor, "B C H W"], k: int, generator: Generator | None = None
+    ) -> Float[Tensor, "B {k}"]:
         """Log importance weights log p(x, z) - log q(z|x) of k draws z ~ q (`[eq-vae-weights]`).
 
-        `log_mean_exp` of them estimates log p(x), and is a lower bound on it in
-        the mean: for k = 1 the evidence lower bound, for larger k a tighter one.
-
-        Parameters
-        ----------
-        x
-            Images in [0, 1], shape (B, 1, 28, 28); the likelihood may ask for {0, 1}.
-        k
-            Draws for each image; all B * k pass the decoder at once.
-        generator
-            Source of the noise; None takes torch's global one.
-
-        Returns
-        -------
-        Tensor
-            Nats, shape (B, k).
-
-        Raises
-        ------
-        ValueError
-            If `k` is below 1, and as `encode` and the likelihood.
-
-        References
-        ----------
+        Their `log_mean_exp` is in the mean a lower bound on log p(x) in nats: for k = 1 the
+        evidence lower bound, for larger k a tighter one. All B * k pass the decoder at once.
         Burda, Grosse and Salakhutdinov (2016).
         """
         check_positive("k", k)
@@ -149,14 +99,13 @@ class VAE(nn.Module):
         return (log_joint - log_prob_normal(z, mu, logvar)).unflatten(0, (len(x), k))
 
     @torch.no_grad()
-    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+    def sample(self, n: int, generator: Generator | None = None) -> Float[Tensor, "{n} ..."]:
         """Likelihood parameters of `n` draws z ~ N(0, I): the decoder's answer, not yet an image.
 
-        Raises
-        ------
-        ValueError
-            If `n` is below 1.
+        The draws have the device and the type of the decoder's parameters.
         """
         check_positive("n", n)
-        z = torch.randn(n, self.decoder.latent_size, generator=generator)
+        weights = self.decoder.parameters() if isinstance(self.decoder, nn.Module) else iter(())
+        like = next(weights, torch.empty(()))
+        z = noise_like(like.new_empty(n, self.decoder.latent_size), generator)
         return self.decode(z)

@@ -35,7 +35,7 @@ from onebound.data.fetch import (
     main,
 )
 from onebound.data.images import binarise, static_binarisation, to_signed, to_unit
-from onebound.data.mnist import MNIST, load_mnist, split_validation
+from onebound.data.mnist import MNIST, coloured, load_mnist, split_validation
 
 NAMES = list(SHA256)
 
@@ -76,6 +76,30 @@ def test_loading_from_the_cache_takes_less_than_a_second(real: MNIST) -> None:
         return time.process_time() - start
 
     assert min(seconds() for _ in range(3)) < 1
+
+
+def test_coloured_digits_mix_a_colour_and_a_ground(real: MNIST) -> None:
+    digits = real.train_images[:200].clone()
+    digits[:, :, 0, 0], digits[:, :, 0, 1] = 0, 255
+    x = coloured(digits, torch.Generator().manual_seed(1))
+    assert x.shape == (200, 3, 32, 32)
+    assert x.dtype == torch.uint8
+    ground, ink = x[:, :, 2, 2, None, None].double(), x[:, :, 2, 3, None, None].double()
+    assert torch.equal(x[:, :, 0, :].double(), ground[:, :, 0].expand(-1, -1, 32))
+    share = digits.double() / 255
+    mixed = share * ink + (1 - share) * ground
+    assert (x[:, :, 2:-2, 2:-2] - mixed).abs().max() <= 0.5 + 1e-4
+    colours = torch.cat([ground, ink]).flatten()
+    stderr = 256 / 12**0.5 / len(colours) ** 0.5
+    assert abs(colours.mean().item() - 127.5) < 4 * stderr
+    assert torch.equal(x, coloured(digits, torch.Generator().manual_seed(1)))
+
+
+def test_what_is_no_digit_is_not_coloured() -> None:
+    with pytest.raises(ValueError, match=r"expected digits, .* got torch.float32"):
+        coloured(torch.zeros(2, 1, 28, 28))
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 28, 28\)"):
+        coloured(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
 
 
 def test_split_validation_is_the_first_50000_and_the_last_10000() -> None:
@@ -171,7 +195,6 @@ def test_static_binarisation_is_fixed_by_its_seed_alone() -> None:
     [
         (torch.zeros(2, 1, 28, 28), r"torch.float32 with shape \(2, 1, 28, 28\)"),
         (torch.zeros(2, 1, 28, 28, dtype=torch.int64), r"torch.int64"),
-        (torch.zeros(2, 28, 28, dtype=torch.uint8), r"torch.uint8 with shape \(2, 28, 28\)"),
         (torch.zeros(2, 784, dtype=torch.uint8), r"shape \(2, 784\)"),
         (torch.zeros((), dtype=torch.uint8), r"shape \(\)"),
         (np.zeros((2, 1, 28, 28), np.uint8), r"ndarray of uint8"),
@@ -180,7 +203,7 @@ def test_static_binarisation_is_fixed_by_its_seed_alone() -> None:
 def test_what_are_not_levels_is_refused_by_name(
     function: Callable[[Any], torch.Tensor], bad: Any, got: str
 ) -> None:
-    with pytest.raises(ValueError, match=rf"expected a torch.uint8 tensor .*28\), got .*{got}"):
+    with pytest.raises(ValueError, match=rf"expected a torch.uint8 tensor .*H, W\), got .*{got}"):
         function(bad)
 
 

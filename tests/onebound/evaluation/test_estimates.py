@@ -1,13 +1,8 @@
-from itertools import pairwise
-
 import pytest
 import torch
 
+from onebound.checks import trusted
 from onebound.evaluation.estimates import Estimate, estimate, per_example, two_level
-from onebound.likelihoods import bits_per_dim
-from onebound.networks.mlp import MLPDecoder, MLPEncoder
-from onebound.vae.importance import importance_weighted_bound, log_mean_exp
-from onebound.vae.model import VAE
 
 
 @pytest.mark.equation("eq-standard-error")
@@ -53,22 +48,26 @@ def test_per_example_does_not_depend_on_the_batches():
         assert torch.equal(per_example(lambda x: 2 * x, images, batch_size), 2 * images)
 
 
-def test_evaluation_keeps_no_graph(vae, binary):
+def test_evaluation_keeps_no_graph():
     weight = torch.tensor(2.0, requires_grad=True)
     assert not per_example(lambda x: weight * x, torch.arange(3.0)).requires_grad
-    assert not importance_weighted_bound(vae, binary, 2).requires_grad
 
 
-@pytest.mark.equation("eq-bits-per-dim")
-def test_bits_per_dim_of_uniform_levels_is_eight():
-    nats = 784 * torch.tensor([1 / 256, 1 / 2], dtype=torch.float64).log()
-    torch.testing.assert_close(bits_per_dim(nats), torch.tensor([8.0, 1.0], dtype=torch.float64))
-    assert bits_per_dim(nats[1:], dims=392).item() == pytest.approx(2)
+def test_values_are_read_on_the_first_batch_only():
+    trust = []
+
+    def function(batch):
+        trust.append(trusted())
+        return batch
+
+    per_example(function, torch.arange(5.0), 2)
+    assert trust == [False, True, True]
+    assert not trusted()
 
 
-def test_bits_per_dim_needs_a_dimension():
-    with pytest.raises(ValueError, match=r"dims must be .* got 0"):
-        bits_per_dim(torch.zeros(2), dims=0)
+def test_a_batch_of_no_images_is_refused():
+    with pytest.raises(ValueError, match=r"batch_size must be .* got 0"):
+        per_example(lambda x: x, torch.arange(3.0), 0)
 
 
 def seeded(seed):
@@ -91,50 +90,3 @@ def test_two_levels_agree_with_all_dear_ones_and_need_few():
 def test_two_levels_need_as_many_numbers_as_places(numbers, places):
     with pytest.raises(ValueError, match=rf"got \({numbers},\) numbers for \({places},\) places"):
         two_level(torch.zeros(5), torch.zeros(numbers), torch.arange(places))
-
-
-@pytest.fixture
-def vae():
-    torch.manual_seed(0)
-    return VAE(MLPEncoder(2, hidden_size=8), MLPDecoder(2, hidden_size=8)).double()
-
-
-@pytest.fixture
-def binary():
-    return torch.rand(5, 1, 28, 28, dtype=torch.float64, generator=seeded(4)).round()
-
-
-@pytest.mark.equation("eq-iwae")
-def test_the_weighted_bound_is_the_log_of_the_mean_weight(vae, binary):
-    bound = importance_weighted_bound(vae, binary, 40, seeded(5), at_once=5 * 40)
-    expected = log_mean_exp(vae.log_weights(binary, 40, seeded(5)))
-    torch.testing.assert_close(bound, expected)
-
-
-@pytest.mark.parametrize("at_once", [1, 7, 64, 1000])
-def test_in_parts_every_draw_counts_once(vae, binary, at_once, monkeypatch):
-    counted = []
-
-    def constant(x, k, generator):
-        counted.append((len(x), k))
-        return torch.full((len(x), k), -3.0)
-
-    monkeypatch.setattr(vae, "log_weights", constant)
-    bound = importance_weighted_bound(vae, binary, 64, at_once=at_once)
-    torch.testing.assert_close(bound, torch.full((5,), -3.0))
-    assert sum(images * k for images, k in counted) == 5 * 64
-    assert max(images * k for images, k in counted) <= at_once
-
-
-@pytest.mark.equation("eq-iwae-monotone")
-def test_the_weighted_bound_grows_with_k(vae, binary):
-    many = binary[:1].expand(2000, 1, 28, 28)
-    means = [estimate(importance_weighted_bound(vae, many, k, seeded(k))) for k in (1, 4, 16)]
-    for lower, higher in pairwise(means):
-        assert higher.mean - lower.mean > 4 * (higher.stderr**2 + lower.stderr**2) ** 0.5
-
-
-@pytest.mark.parametrize("options", [{"k": 0}, {"k": 2, "at_once": 0}])
-def test_sizes_below_one_are_refused(vae, binary, options):
-    with pytest.raises(ValueError, match="must be a whole number of at least 1, got 0"):
-        importance_weighted_bound(vae, binary, **options)

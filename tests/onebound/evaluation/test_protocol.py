@@ -47,6 +47,11 @@ def test_levels_survive_the_way_to_the_signed_range_and_back():
     assert torch.equal(to_levels(nearly), levels)
 
 
+def test_levels_of_any_images():
+    levels = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert torch.equal(to_levels(to_signed(levels)), levels)
+
+
 def test_overshoot_is_cut():
     x = torch.tensor([-1.7, -1.0, 1.0, 1.3]).repeat(196).reshape(1, 1, 28, 28)
     assert to_levels(x).flatten()[:4].tolist() == [0, 0, 255, 255]
@@ -60,6 +65,7 @@ def test_overshoot_is_cut():
         (torch.full((2, 1, 28, 28), torch.nan), "from nan"),
         (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), r"got torch.uint8 of shape \(2, 1, 28, 28"),
         (torch.zeros(2, 784), r"got torch.float32 of shape \(2, 784\)"),
+        (torch.zeros(0, 1, 28, 28), r"B >= 1, got torch.float32 of shape \(0, 1, 28, 28\)"),
     ],
 )
 def test_samples_are_refused_that_are_not_in_the_signed_range(x, message):
@@ -70,8 +76,12 @@ def test_samples_are_refused_that_are_not_in_the_signed_range(x, message):
 def test_class_balance_by_hand():
     labels = torch.tensor([0] * 3 + [1] * 6 + [NOISE] * 5 + [9])
     shares = torch.tensor([0.1, 0.3] + [0.05] * 7 + [0.25])
-    images = labels.float().reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
-    classes = class_balance(lambda x: F.one_hot(x[:, 0, 0, 0].long(), 11).float(), images, shares)
+    images = (labels / 10).reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
+
+    def classifier(x):
+        return F.one_hot((10 * x[:, 0, 0, 0]).round().long(), 11).float()
+
+    classes = class_balance(classifier, images, shares)
     means = [classes[digit].mean for digit in (0, 1, 2, 9)]
     assert means == pytest.approx([3 / 10 / 0.1, 6 / 10 / 0.3, 0, 1 / 10 / 0.25])
     assert classes[0].stderr == pytest.approx((0.3 * 0.7 / 9) ** 0.5 / 0.1)
@@ -121,3 +131,20 @@ def test_an_evaluation_prints_what_matters(real):
     text = str(evaluate(to_signed(bars(torch.arange(1000) % 10, 7)), real))
     assert "1000 samples: recognised 100.0 ± 0.0 %" in text
     assert "ratio" in text
+
+
+def test_a_classifier_in_training_mode_gives_the_same_verdict():
+    torch.manual_seed(0)
+    classifier = ConvClassifier(width=2, features=4)
+    labels = torch.arange(400) % 10
+    data = MNIST(bars(labels, 8), labels, bars(labels, 9), labels)
+    samples = to_signed(bars(labels, 10))
+    classifier(samples)  # moves the running means
+    real = {mode: reference(classifier.train(mode), data) for mode in (False, True)}
+    assert torch.equal(real[False].train, real[True].train)
+    with torch.no_grad():
+        classifier.head.bias.normal_(std=3)
+        classifier.head.bias[NOISE] = -1e3
+    assert class_balance(classifier.train(), (samples + 1) / 2, real[True].shares) == (
+        class_balance(classifier.eval(), (samples + 1) / 2, real[True].shares)
+    )

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from onebound.evaluation.quality import NOISE, recognised, sharpness
+from onebound.networks.classifier import ConvClassifier
 
 
 @pytest.fixture
@@ -64,3 +65,39 @@ def test_recognised_means_surer_of_a_digit_than_asked():
     assert recognised(classifier, x).tolist() == [1.0, 0.0, 0.0, 1.0]
     assert recognised(classifier, x, confidence=0.9).tolist() == [1.0, 1.0, 0.0, 1.0]
     assert classifier(x).shape[1] == NOISE + 1
+
+
+def test_the_mode_of_a_classifier_changes_no_verdict_and_stays(images):
+    torch.manual_seed(0)
+    classifier = ConvClassifier(width=4, features=8)
+    classifier(images)  # moves the running means
+    with torch.no_grad():
+        classifier.head.weight *= 30
+    expected = recognised(classifier.eval(), images, 0.3)
+    classifier.train()
+    classifier.head.eval()
+    before = {name: buffer.clone() for name, buffer in classifier.named_buffers()}
+    assert torch.equal(recognised(classifier, images, 0.3), expected)
+    assert torch.equal(recognised(classifier, images[:1], 0.3), expected[:1])
+    assert classifier.training
+    assert not classifier.head.training
+    assert all(torch.equal(b, before[name]) for name, b in classifier.named_buffers())
+
+
+def test_images_that_the_classifier_does_not_know_are_refused():
+    with pytest.raises(ValueError, match=r"1, 28, 28\).*got shape \(2, 1, 24, 24\)"):
+        recognised(ConvClassifier(width=1), torch.rand(2, 1, 24, 24))
+    with pytest.raises(ValueError, match="from nan"):
+        recognised(ConvClassifier(width=1), torch.full((2, 1, 28, 28), torch.nan))
+
+
+def test_a_classifier_of_other_classes_is_refused(images):
+    with pytest.raises(ValueError, match=r"expected 11 logits an image, got \(5, 10\)"):
+        recognised(lambda x: torch.zeros(len(x), 10), images)
+
+
+def test_sharpness_of_levels_is_refused_and_of_any_images_known(images):
+    with pytest.raises(ValueError, match=r"floating-point .* got torch.uint8"):
+        sharpness((255 * images).to(torch.uint8))
+    three = images.repeat(1, 3, 1, 2)  # tiled, it is as sharp
+    torch.testing.assert_close(sharpness(three), sharpness(images), rtol=1e-5, atol=0)

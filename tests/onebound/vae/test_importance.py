@@ -1,15 +1,22 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
+from common import Watch
+from onebound.checks import trusting
+from onebound.evaluation.estimates import estimate
 from onebound.exact import toy
+from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.vae.importance import (
     effective_sample_size,
+    importance_weighted_bound,
     log_mean_exp,
     log_mean_exp_of_groups,
     relative_variance,
 )
+from onebound.vae.model import VAE
 
 
 def seeded(seed):
@@ -135,3 +142,61 @@ def test_refusals():
         log_mean_exp_of_groups(torch.zeros(3), 0)
     with pytest.raises(ValueError, match="1 of 2 log-weights are NaN"):
         log_mean_exp(torch.tensor([0.0, torch.nan]))
+
+
+@pytest.fixture
+def vae():
+    torch.manual_seed(0)
+    return VAE(MLPEncoder(2, hidden_size=8), MLPDecoder(2, hidden_size=8)).double()
+
+
+@pytest.fixture
+def binary():
+    return torch.rand(5, 1, 28, 28, dtype=torch.float64, generator=seeded(4)).round()
+
+
+@pytest.mark.equation("eq-iwae")
+def test_the_weighted_bound_is_the_log_of_the_mean_weight(vae, binary):
+    bound = importance_weighted_bound(vae, binary, 40, seeded(5), at_once=5 * 40)
+    expected = log_mean_exp(vae.log_weights(binary, 40, seeded(5)))
+    torch.testing.assert_close(bound, expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 64, 1000])
+def test_in_parts_every_draw_counts_once(vae, binary, at_once, monkeypatch):
+    counted = []
+
+    def constant(x, k, generator):
+        counted.append((len(x), k))
+        return torch.full((len(x), k), -3.0)
+
+    monkeypatch.setattr(vae, "log_weights", constant)
+    bound = importance_weighted_bound(vae, binary, 64, at_once=at_once)
+    torch.testing.assert_close(bound, torch.full((5,), -3.0))
+    assert sum(images * k for images, k in counted) == 5 * 64
+    assert max(images * k for images, k in counted) <= at_once
+
+
+@pytest.mark.equation("eq-iwae-monotone")
+def test_the_weighted_bound_grows_with_k(vae, binary):
+    many = binary[:1].expand(2000, 1, 28, 28)
+    means = [estimate(importance_weighted_bound(vae, many, k, seeded(k))) for k in (1, 4, 16)]
+    for lower, higher in pairwise(means):
+        assert higher.mean - lower.mean > 4 * (higher.stderr**2 + lower.stderr**2) ** 0.5
+
+
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": 2, "at_once": 0}])
+def test_sizes_below_one_are_refused(vae, binary, options):
+    with pytest.raises(ValueError, match="must be a whole number of at least 1, got 0"):
+        importance_weighted_bound(vae, binary, **options)
+
+
+def test_the_weighted_bound_keeps_no_graph(vae, binary):
+    assert not importance_weighted_bound(vae, binary, 2).requires_grad
+
+
+def test_no_float64_and_no_read_once_the_first_batch_is_checked(vae, binary):
+    vae, binary = vae.float(), binary.float()
+    with trusting(), Watch() as watch:
+        importance_weighted_bound(vae, binary, 5, at_once=5)
+    watch.nothing()

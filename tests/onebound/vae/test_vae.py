@@ -2,10 +2,13 @@ import pytest
 import torch
 from torch import nn
 
+from common import Watch
+from onebound.checks import trusting
 from onebound.distributions import log_prob_normal
 from onebound.networks.conv import ConvDecoder, ConvEncoder
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.training.run import train
+from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE
 
 NETWORKS = [(MLPEncoder, MLPDecoder), (ConvEncoder, ConvDecoder)]
@@ -168,10 +171,49 @@ def test_one_seed_one_model():
     assert losses() == losses()
 
 
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 56)], ids=str)
+@pytest.mark.parametrize(("encoder", "decoder"), NETWORKS)
+def test_any_images_train_sample_and_have_a_bound(encoder, decoder, shape):
+    torch.manual_seed(0)
+    vae = VAE(encoder(latent_size=3, shape=shape), decoder(latent_size=3, shape=shape))
+    x = torch.zeros(8, *shape)
+    x[:4] = 1
+    start = vae.bound(x).elbo.mean()
+    list(train(vae, lambda b: -vae.bound(b).elbo, x, epochs=10, batch_size=8))
+    assert vae.bound(x).elbo.mean() > start
+    assert vae.sample(2).shape == (2, *shape)
+    assert importance_weighted_bound(vae, x, 3).shape == (8,)
+
+
+def test_no_float64_and_no_read_once_the_first_batch_is_checked(binary):
+    vae = small_vae(MLPEncoder, MLPDecoder)
+    with trusting(), Watch() as watch:
+        (-vae.bound(binary).elbo.mean()).backward()
+        vae.sample(3)
+    watch.nothing()
+
+
+def test_a_sample_has_the_type_and_the_device_of_the_decoder():
+    vae = small_vae(MLPEncoder, MLPDecoder).double()
+    assert vae.sample(2).dtype == torch.float64
+    with trusting():  # nothing can be read from this device
+        assert vae.to("meta").sample(2).device.type == "meta"
+    torch.manual_seed(0)
+    assert VAE(MLPEncoder(2), decoder_without_weights).sample(2).dtype == torch.float32
+
+
+def decoder_without_weights(z):
+    return z[:, :1, None, None].expand(-1, 1, 28, 28)
+
+
+decoder_without_weights.latent_size = 2
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [
         (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), "uint8.*to_unit"),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.float16), "float16"),
         (torch.full((2, 1, 28, 28), 1.5), "from 1.5 to 1.5"),
         (torch.full((2, 1, 28, 28), torch.nan), "nan"),
         (torch.zeros(2, 784), r"shape \(2, 784\)"),
