@@ -31,8 +31,8 @@ def log_weights(
 ) -> Float[Tensor, "B {k}"]:
     """Log importance weights of k draws from a Gaussian of each image's own (`[eq-vae-weights]`).
 
-    What `VAE.log_weights` gives, with these in the place of the encoder's answers. The mean over the
-    draws estimates the evidence lower bound.
+    What `VAE.log_weights` gives, with these in the place of the encoder's answers. The mean over
+    the draws estimates the evidence lower bound.
     """
     return VAE(Given(mu, logvar), model.decoder, model.log_prob).log_weights(x, k, generator)
 
