@@ -14,22 +14,23 @@ CONSTRAINTS := constraints.txt
 # Where PyTorch may come from, for example https://download.pytorch.org/whl/cpu: no CUDA, half the bytes.
 TORCH_INDEX ?=
 
-# The first of these that runs and is 3.11 to 3.13; `make setup PYTHON=...` decides otherwise.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+# The first of these that runs and is 3.11 or later; `make setup PYTHON=...` decides otherwise.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
 CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
 PAGES := $(shell find book -type f) _config.yml _toc.yml CITATION.cff
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book fresh outputs serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages
+.PHONY: help setup data book page watch fresh outputs serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 INSTALL = PYTHONPATH=code $(PYTHON) -m bookbuild.install --constraints "$(CONSTRAINTS)" --torch-index "$(TORCH_INDEX)"
-HAS_PYTHON = test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 found; install one, or name it: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
+HAS_PYTHON = test -n "$(PYTHON)" || { echo "make: no Python found that is 3.11 or later; install one, or name it: make setup PYTHON=/path/to/python3.14" >&2; exit 1; } && \
+	$(PYTHON) -c 'import sys; sys.version_info < (3, 15) or print("make: this Python is newer than 3.14, the last that the book is tested with", file=sys.stderr)'
 
 setup: $(READY) ## create .venv with everything the book and its tests need (gigabytes)
 
@@ -61,6 +62,19 @@ _build/.book: $(STAGE) $(CODE) $(PAGES) $(TESTS) pyproject.toml
 	@$(BIN)/python -m bookbuild build || { \
 		[ $$? = 3 ] && $(MAKE) --no-print-directory _build/.data && $(BIN)/python -m bookbuild build; }
 	@touch $@
+
+# As for the book, but always: Sphinx knows best what has changed.
+page: $(STAGE) ## build one page in _build/page, fast: make page NAME=elbo
+	@test -n "$(NAME)" || { echo "make: which page? make page NAME=elbo" >&2; exit 1; }
+	@$(BIN)/python -m bookbuild page $(NAME) || { \
+		[ $$? = 3 ] && $(MAKE) --no-print-directory _build/.data && $(BIN)/python -m bookbuild page $(NAME); }
+
+$(VENV)/.watch: $(READY)
+	@$(INSTALL) watch
+	@touch $@
+
+watch: $(VENV)/.watch _build/.data ## build whenever you save a file, at http://localhost:8000 (NAME=elbo: that page alone)
+	$(BIN)/python -m bookbuild watch $(NAME)
 
 fresh: $(READY) _build/.data ## execute every page, whatever is shipped or stored, and build the book
 	$(BIN)/python -m bookbuild build --fresh

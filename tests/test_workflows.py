@@ -106,7 +106,9 @@ def test_ci_compares_the_numbers_of_its_own_build():
     commands = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     runs = [step.get("run", "").partition(" ")[0] for step in job("ci", "build")["steps"]]
     assert ".ci/run" in runs
-    assert commands.index("make distclean") < commands.index("make fresh")
+    cloned = next(n for n, line in enumerate(commands) if line.startswith("git clone"))
+    assert cloned < commands.index("make test") < commands.index("make fresh")
+    assert not any(re.search("make (dist)?clean", line) for line in commands)
     for check in ("-m bookbuild compare", "-m bookbuild outputs --check"):
         at = next(n for n, command in enumerate(commands) if check in command)
         assert commands.index("make fresh") < at

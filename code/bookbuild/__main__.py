@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from bookbuild.build import build
+from bookbuild.build import build, build_page
 from bookbuild.checks.compare import compare
 from bookbuild.checks.gate import gate
+from bookbuild.checks.limits import report
 from bookbuild.checks.links import check_links
-from bookbuild.checks.shape import report
 from bookbuild.notebooks.export import write_notebooks
 from bookbuild.pdf import print_book
 from bookbuild.run.execution import NotSetUpError, execute
@@ -25,6 +25,10 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     builds = commands.add_parser("build", help="execute, render and check the book")
     builds.add_argument("--fresh", action="store_true", help="execute every page")
+    page = commands.add_parser("page", help="execute and render one page, into _build/page")
+    page.add_argument("name", help="as in _toc.yml, such as elbo")
+    watches = commands.add_parser("watch", help="build whenever a file changes, and show the book")
+    watches.add_argument("name", nargs="?", help="of the one page to build")
     outputs = commands.add_parser("outputs", help="renew the outputs that the repository ships")
     outputs.add_argument("--check", action="store_true", help="only say which are out of date")
     commands.add_parser("notebooks", help="write each page with code as a notebook")
@@ -41,6 +45,12 @@ def main() -> int:
     try:
         if arguments.command == "build":
             build(Path.cwd(), fresh=arguments.fresh)
+        elif arguments.command == "page":
+            print(f"built {build_page(Path.cwd(), arguments.name)}")
+        elif arguments.command == "watch":
+            from bookbuild.watch import watch  # whose libraries not everyone has who builds
+
+            watch(Path.cwd(), arguments.name)
         elif arguments.command == "outputs":
             if not arguments.check:
                 renew(Path.cwd())

@@ -13,7 +13,7 @@ from bookbuild.run.cache import lock, prune, say
 from bookbuild.run.execution import execute
 from bookbuild.run.keys import LIBRARIES
 from bookbuild.run.values import RECORD
-from bookbuild.source.chapters import BookError, read_pages
+from bookbuild.source.chapters import BookError, page_names, read_pages
 from bookbuild.source.equations import check
 
 
@@ -33,7 +33,8 @@ def build(root: Path, *, fresh: bool = False) -> None:
     libraries = {path.name for folder in LIBRARIES for path in folder.glob("*.dist-info")}
     renderer.update("\n".join(sorted(libraries)).encode())
     with lock(root):
-        rendered = {path.relative_to(out / ".doctrees") for path in out.rglob("*.doctree")}
+        trees = out / ".doctrees"
+        rendered = {path.relative_to(trees) for path in trees.rglob("*.doctree")}
         gone = rendered - {Path(f"{name}.doctree") for name in read_pages(root)}
         other = not stamp.exists() or stamp.read_text() != renderer.hexdigest()
         if marker.exists() or gone or other:  # Sphinx never removes the HTML of a page that is gone
@@ -51,7 +52,31 @@ def build(root: Path, *, fresh: bool = False) -> None:
     say(root, f"built {out / 'html'} in {time.monotonic() - started:.0f} s")
 
 
-def _render(root: Path, html: Path) -> None:
+def build_page(root: Path, name: str) -> Path:
+    """Build one page, into a copy of the book in ``_build/page``; return its file.
+
+    It alone executes, and it alone is written; from the others it takes numbers, titles and what
+    they have handed to the prose if they have outputs. Nothing is checked but what Sphinx says.
+
+    Raises
+    ------
+    BookError
+        If there is no such page, or a cell of it failed.
+    """
+    if name not in (names := page_names(root)):
+        raise BookError(f"no page {name}: there are {', '.join(names)}")
+    execute(root, only=name)
+    folder = root / "_build/page"
+    with lock(root):
+        whole = (root / "_build/html").is_dir() and not (root / "_build/.unfinished").exists()
+        if not folder.exists() and whole:  # then Sphinx has read all pages, but for what is new
+            for part in ("html", ".doctrees", "jupyter_execute"):
+                shutil.copytree(root / "_build" / part, folder / part)
+        _render(root, folder / "html", only=name)
+    return folder / f"html/{name}.html"
+
+
+def _render(root: Path, html: Path, *, only: str = "") -> None:
     """Do what ``jupyter-book build book/ -q -W --keep-going`` does, with files at the root.
 
     In this process, because a child would go on writing after this one is killed.
@@ -61,8 +86,13 @@ def _render(root: Path, html: Path) -> None:
         html,
         noconfig=True,
         path_config=root / "_config.yml",
-        confoverrides={"external_toc_path": str(root / "_toc.yml"), "latex_individualpages": False},
-        warningiserror=True,
+        confoverrides={
+            "external_toc_path": str(root / "_toc.yml"),
+            "latex_individualpages": False,
+            "bookbuild_only": only,
+        },
+        filenames=[str(root / f"book/{only}.md")] if only else None,
+        warningiserror=not only,
         keep_going=True,
         quiet=True,
     )

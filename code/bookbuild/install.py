@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 VENV = Path(".venv")
@@ -52,6 +53,11 @@ def install(requirements: list[str], constraints: str, torch_index: str | None) 
 def _uv(folder: Path, constraints: str) -> Iterator[str | None]:
     """Give the path of a uv: the user's own, or one that is thrown away afterwards."""
     found = shutil.which("uv")
+    if not found and (missing := [name for name in ("venv", "ensurepip") if not find_spec(name)]):
+        sys.exit(
+            f"{sys.executable} has no module {' and no '.join(missing)}: install the package that "
+            "brings it (Debian and Ubuntu: apt-get install python3-venv), or uv"
+        )
     if not found:
         bin_ = folder / "uv/bin"
         commands = (

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor, nn
 
 from onebound.checks import check_positive
@@ -17,6 +18,15 @@ from onebound.diffusion.process import sample_xt
 from onebound.distributions import kl_normal_standard, noise_like
 from onebound.likelihoods import log_prob_discretised_logistic, log_prob_discretised_normal
 from onebound.networks.conv import residuals
+from onebound.networks.inputs import (
+    SHAPE,
+    Shape,
+    check_built_for,
+    check_shape,
+    check_sizes,
+    own_type,
+    shape_of,
+)
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.training.run import train
 from onebound.vae.model import VAE
@@ -43,15 +53,18 @@ class LearnedScale(nn.Module):
         super().__init__()
         self.tenth = nn.Parameter(torch.tensor(-0.2))  # Adam's steps have one size: make them count
 
-    def forward(self, x: Tensor, centre: Tensor) -> Tensor:
-        """Log-probability of images in [0, 1], nats, shape (B,)."""
+    def forward(
+        self, x: Float[Tensor, "B C H W"], centre: Float[Tensor, "B C H W"]
+    ) -> Float[Tensor, "B"]:
+        """Log-probability of images in [0, 1], nats."""
         return log_prob_discretised_logistic(x, centre, 10 * self.tenth)
 
 
-def logistic_vae(levels: Tensor, seed: int = 0) -> Trained:
-    """Train the VAE of chapter 4, four passes over images of shape (N, 1, 28, 28), uint8."""
+def logistic_vae(levels: UInt8[Tensor, "N C H W"], seed: int = 0) -> Trained:
+    """Train the VAE of chapter 4, four passes over images."""
     torch.manual_seed(seed)
-    model = VAE(MLPEncoder(20), MLPDecoder(20), LearnedScale())
+    shape = shape_of(levels)
+    model = VAE(MLPEncoder(20, shape=shape), MLPDecoder(20, shape=shape), LearnedScale())
     epochs = train(
         model,
         lambda batch: -model.bound(to_unit(batch)).elbo,
@@ -65,14 +78,8 @@ def logistic_vae(levels: Tensor, seed: int = 0) -> Trained:
 
 
 @torch.no_grad()
-def sample_logistic_vae(model: VAE, n: int, generator: Generator) -> Tensor:
-    """Draw z from the prior and levels from p(x|z): images in [0, 1], shape (n, 1, 28, 28).
-
-    Raises
-    ------
-    ValueError
-        If `n` is below 1.
-    """
+def sample_logistic_vae(model: VAE, n: int, generator: Generator) -> Float[Tensor, "n C H W"]:
+    """Draw z from the prior and levels from p(x|z): images in [0, 1]. ValueError if `n` < 1."""
     check_positive("n", n)
     likelihood = model.log_prob
     assert isinstance(likelihood, LearnedScale)
@@ -89,11 +96,14 @@ def sample_logistic_vae(model: VAE, n: int, generator: Generator) -> Tensor:
 class SmallDenoiser(nn.Module):
     """(x_t, t) to `out` images like x_t; it knows one noise level only and ignores t."""
 
-    def __init__(self, width: int = 16, deep: int = 64, out: int = 1) -> None:
+    def __init__(self, width: int = 16, deep: int = 64, out: int = 1, shape: Shape = SHAPE) -> None:
         super().__init__()
+        check_sizes(width=width, deep=deep, out=out)
+        check_built_for(shape)
+        self.shape, channels = shape, shape[0]
         self.enter = nn.Sequential(
             nn.PixelUnshuffle(2),
-            nn.Conv2d(4, width, 3, padding=1),
+            nn.Conv2d(4 * channels, width, 3, padding=1),
             *residuals(width, 1),
         )
         self.inner = nn.Sequential(
@@ -104,24 +114,29 @@ class SmallDenoiser(nn.Module):
         )
         self.leave = nn.Sequential(
             *residuals(width, 1),
-            nn.Conv2d(width, 4 * out, 3, padding=1),
+            nn.Conv2d(width, 4 * out * channels, 3, padding=1),
             nn.PixelShuffle(2),
         )
 
-    def forward(self, x_t: Tensor, t: Tensor | None = None) -> Tensor:
-        """Return the answer, shape (B, out, 28, 28)."""
-        fine = self.enter(x_t)
-        return self.leave(fine + self.inner(fine))
+    def forward(
+        self, x_t: Float[Tensor, "B C H W"], t: Int64[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B images H W"]:
+        """Return the answer."""
+        check_shape(x_t, self.shape)
+        fine = self.enter(own_type(x_t, self))
+        return self.leave(fine + self.inner(fine)).to(x_t.dtype)
 
 
 ALPHA = 0.1
 """Share of signal in the variance of x_1, where a function is not told another."""
 
 
-def one_step_decoder(levels: Tensor, alpha: float = ALPHA, seed: int = 0) -> Trained:
-    """Train the decoder of chapter 6 on its bound, one pass over 24,000 images, uint8."""
+def one_step_decoder(
+    levels: UInt8[Tensor, "N C H W"], alpha: float = ALPHA, seed: int = 0
+) -> Trained:
+    """Train the decoder of chapter 6 on its bound, one pass over 24,000 images."""
     torch.manual_seed(seed)
-    network = SmallDenoiser(out=2).to(memory_format=torch.channels_last)
+    network = SmallDenoiser(out=2, shape=shape_of(levels)).to(memory_format=torch.channels_last)
     *_, last = train(
         network,
         lambda batch: -one_step_bound(network, to_signed(batch), alpha=alpha),
@@ -136,22 +151,14 @@ def one_step_decoder(levels: Tensor, alpha: float = ALPHA, seed: int = 0) -> Tra
 
 def one_step_bound(
     network: Callable[..., Tensor],
-    x_0: Tensor,
+    x_0: Float[Tensor, "B C H W"],
     generator: Generator | None = None,
     alpha: float = ALPHA,
-) -> Tensor:
-    """Estimate the bound of images 2 k / 255 - 1, nats, shape (B,) (`[eq-one-step-elbo]`).
+) -> Float[Tensor, "B"]:
+    """Estimate the bound of images 2 k / 255 - 1, nats (`[eq-one-step-elbo]`).
 
-    Parameters
-    ----------
-    network
-        Maps x_1 to two images, v_hat and what the log-variance is made of.
-    x_0
-        Shape (B, 1, 28, 28).
-    generator
-        Source of the noise; None takes torch's global one.
-    alpha
-        Share of signal in the variance of x_1.
+    The network maps x_1, `alpha` of whose variance is signal, to two images: v_hat, and what the
+    log-variance is made of.
     """
     t = torch.ones(len(x_0), dtype=torch.int64, device=x_0.device)
     x_1 = sample_xt(one_step(alpha), x_0, noise_like(x_0, generator), t)
@@ -167,17 +174,16 @@ def _moments(network: Callable[..., Tensor], x_1: Tensor, alpha: float) -> tuple
 
 
 @torch.no_grad()
-def sample_one_step(network: Callable[..., Tensor], n: int, generator: Generator) -> Tensor:
+def sample_one_step(
+    network: Callable[..., Tensor], n: int, generator: Generator, shape: Shape = SHAPE
+) -> Float[Tensor, "n C H W"]:
     """Draw x_1 from the prior and x_0 from p(x_0|x_1): images in [-1, 1] up to an overshoot.
 
-    Raises
-    ------
-    ValueError
-        If `n` is below 1.
+    ValueError if `n` < 1.
     """
     check_positive("n", n)
     parts = []
-    for x_1 in torch.randn(n, 1, 28, 28, generator=generator).split(500):
+    for x_1 in torch.randn(n, *shape, generator=generator).split(500):
         mean, logvar = _moments(network, x_1, ALPHA)
         parts.append(mean + torch.exp(0.5 * logvar) * noise_like(mean, generator))
     return torch.cat(parts)

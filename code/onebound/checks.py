@@ -65,6 +65,15 @@ def check_images(x: Shaped[Tensor, "..."], low: float, high: float) -> None:
         )
 
 
+def check_below_zero(x: Shaped[Tensor, "..."]) -> None:
+    """Refuse a batch of images for [-1, 1] without a value below 0: they are in [0, 1]."""
+    if not trusted() and x.detach().min() >= 0:
+        raise ValueError(
+            f"expected images in [-1, 1], got none of {len(x)} with a value below 0, as in [0, 1]: "
+            "convert grey levels with onebound.data.images.to_signed"
+        )
+
+
 def check_binary(x: Shaped[Tensor, "..."]) -> None:
     """Refuse what is no batch of images, and images with a pixel that is neither 0 nor 1."""
     check_images(x, 0, 1)

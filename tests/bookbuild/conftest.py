@@ -7,14 +7,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from myst_nb.ext.glue.crossref import read_glue_cache
 
 import bookbuild
-from bookbuild.build import build
+from bookbuild.build import build, build_page
 from bookbuild.run.execution import execute
 from bookbuild.run.keys import key_of, page_inputs
 from bookbuild.source.chapters import read_pages
@@ -95,6 +96,14 @@ def cell(source: str, *options: str) -> str:
     return "\n".join(["```{code-cell} ipython3", *options, source.strip("\n"), "```\n\n"])
 
 
+@contextmanager
+def _in_a_process_of_its_own() -> Iterator[None]:
+    read_glue_cache.cache_clear()  # MyST-NB trusts that a process builds once
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of Sphinx and its extensions are theirs
+        yield
+
+
 class Book:
     """The tiny book at `root`, and what an author does to it."""
 
@@ -121,10 +130,12 @@ class Book:
         execute(self.root)
 
     def build(self) -> None:
-        read_glue_cache.cache_clear()  # MyST-NB trusts that a process builds once
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # those of Sphinx and its extensions are theirs
+        with _in_a_process_of_its_own():
             build(self.root)
+
+    def build_page(self, name: str) -> Path:
+        with _in_a_process_of_its_own():
+            return build_page(self.root, name)
 
     def ran(self, name: str = "one") -> int:
         """How often a page has been executed."""

@@ -81,3 +81,28 @@ def test_a_warning_fails_every_time_until_it_is_mended(
         assert "nowhere" in capsys.readouterr().err
     settled.edit("book/part/two.md", "[](#nowhere) ", "")
     settled.build()
+
+
+def test_one_page_alone_is_executed_and_built(book: Book):
+    file = book.build_page("part/two")
+    assert "two ran" in file.read_text()
+    assert (book.ran("one"), book.ran("two")) == (0, 1)
+    assert "#place" in file.read_text()  # where a page leads that has not run
+    assert not (file.parents[1] / "one.html").exists()
+    assert not (book.root / "_build/html").exists()
+    file = book.build_page("one")  # which did not run before, and does now
+    assert "hello" in file.read_text()
+
+
+def test_one_page_takes_what_a_build_has_left(built: Book):
+    built.edit("book/part/two.md", "See", "Look at")
+    assert "Look at" in built.build_page("part/two").read_text()
+    assert "Look at" not in built.html("part/two")
+    assert (built.ran("one"), built.ran("two")) == (1, 1)
+    built.build()
+    assert "Look at" in built.html("part/two")
+
+
+def test_no_such_page_is_named(book: Book):
+    with pytest.raises(BookError, match="no page three: there are index, one, part/two"):
+        book.build_page("three")

@@ -111,5 +111,16 @@ def test_nothing_that_renders_needs_the_package():
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
         if name and name.split(".")[0] in ("torch", "onebound")
+        if name != "onebound.machine"  # which needs the standard library alone
     }
     assert needy == {"studies.py"}
+
+
+def test_a_python_without_venv_says_which_package_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(install.shutil, "which", lambda _: None)
+    monkeypatch.setattr(install, "find_spec", lambda name: name != "ensurepip")
+    with (
+        pytest.raises(SystemExit, match=r"no module ensurepip: .*apt-get install python3-venv"),
+        install._uv(tmp_path, "constraints.txt"),
+    ):
+        pass

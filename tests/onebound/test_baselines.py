@@ -84,3 +84,17 @@ def test_refusals():
     for sample in (baselines.sample_one_step, baselines.sample_logistic_vae):
         with pytest.raises(ValueError, match="n must be"):
             sample(None, 0, torch.Generator())
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 56)])
+def test_the_decoder_of_one_step_takes_any_images(shape):
+    network = baselines.SmallDenoiser(4, 8, out=2, shape=shape)
+    x_1 = torch.randn(2, *shape)
+    assert network(x_1).shape == (2, 2 * shape[0], *shape[1:])
+    assert network(x_1.double()).dtype == torch.float64
+    x_0 = (2 * torch.randint(0, 256, (2, *shape)) / 255 - 1).float()
+    assert baselines.one_step_bound(network, x_0).shape == (2,)
+    drawn = baselines.sample_one_step(network, 3, torch.Generator().manual_seed(0), shape)
+    assert drawn.shape == (3, *shape)
+    with pytest.raises(ValueError, match="expected images of shape"):
+        network(torch.randn(2, 1, 28, 28))

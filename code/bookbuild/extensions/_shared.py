@@ -49,6 +49,8 @@ def shared(env: BuildEnvironment) -> str:
     if cite := domains.get("cite"):  # whose citations come in the order in which pages were read
         refs = sorted(cite["citation_refs"], key=lambda ref: ref.docname)
         domains["cite"] = {**cite, "citation_refs": refs}
+    math = domains.get("math", {})  # of the pages that have equations, each asks for itself alone
+    domains["math"] = {name: told for name, told in math.items() if name != "has_equations"}
     known["domaindata"] = domains
     return digest(canonical(known), *_files(Path(env.srcdir)))
 

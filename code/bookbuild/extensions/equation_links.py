@@ -3,8 +3,8 @@
 Under a labelled equation stands one small line of links, and where a page says
 ``{equation-index}`` the table of all equations. Both are made when a page is written, from
 `bookbuild.source.equations`, so no page has to be read or executed again for them. The links lead
-to copies of the source files on pages of their own; a repository named in ``_config.yml`` is linked
-from the table.
+to copies of the source files on pages of their own; the table leads to the lines in the repository
+too, wherever that is known.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from bookbuild.source.equations import Equation, Place, index
+from bookbuild.source.repository import Repository
 
 FOLDER = "_modules"  # of the pages that show source files
 
@@ -107,7 +107,7 @@ def _with_commas(parts: list[nodes.Node]) -> list[nodes.Node]:
 
 
 def _table(app: Sphinx, page: str) -> nodes.table:
-    repository = _repository(app.srcdir.parent)
+    repository = _repository(app)
     body = nodes.tbody()
     chapter = None
     for equation in app.env.bookbuild_equations:
@@ -159,12 +159,11 @@ def _entry(
     return paragraph
 
 
-def _repository(root: Path) -> str | None:
-    """Return where the files of the repository can be seen, if ``_config.yml`` says so."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    repository = config.get("repository", {})
-    branch = repository.get("branch", "main")
-    return f"{repository['url'].rstrip('/')}/blob/{branch}" if repository.get("url") else None
+def _repository(app: Sphinx) -> str | None:
+    """Return where the files of this build can be seen, if it is known (`buttons` finds it)."""
+    known = getattr(app.config, "bookbuild_repository", None)
+    repository = Repository(**known) if known else None
+    return f"{repository.url}/blob/{repository.ref}" if repository and repository.ref else None
 
 
 # ---- pages with source

@@ -4,7 +4,7 @@ MyST-NB's own cache is keyed on the cells alone, so it would show old outputs af
 code that they import. Here every page gets a cache folder of its own, named by its key, and a page
 is read again when its key or its outputs change. Under ``make book`` every page has been executed
 by then; under a plain ``jupyter-book build`` a page without outputs is executed here, in the same
-way.
+way. Where one page alone is wanted (``bookbuild_only``), the others do without what they lack.
 
 Here, too, is decided what is written again: the pages that were read, and all of them once
 something that pages share is another.
@@ -24,6 +24,7 @@ from bookbuild.source.chapters import Page, markdown_config, read_page
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
+    app.add_config_value("bookbuild_only", "", "")
     app.connect("env-get-outdated", _pages_with_a_new_key)
     app.connect("env-get-updated", _every_page, priority=900)  # once all pages have their numbers
     app.connect("source-read", _point_to_outputs)
@@ -49,12 +50,19 @@ def _run(app: Sphinx, name: str) -> tuple[str, str | None]:
 
 def _point_to_outputs(app: Sphinx, name: str, _: list[str]) -> None:
     env = app.env
-    folder = outputs_folder(app.srcdir.parent, _read(app, name))
+    page = _read(app, name)
+    folder = outputs_folder(app.srcdir.parent, page) if _wanted(app, page) else None
     # Without code cells there is nothing to look up, and MyST-NB would start a kernel all the same.
     mode = {"execution_mode": "cache" if folder else "off"}
     env.mystnb_config = env.mystnb_config.copy(execution_cache_path=str(folder), **mode)
     # MyST-NB leaves this file alone if the page no longer glues anything, and other pages read it.
     Path(env.mystnb_config.output_folder, f"{name}.glue.json").unlink(missing_ok=True)
+
+
+def _wanted(app: Sphinx, page: Page) -> bool:
+    """Whether a page is shown with its outputs even if it has to execute for that."""
+    there = page.cells and current_folder(app.srcdir.parent, page).is_dir()
+    return bool(there) or app.config.bookbuild_only in ("", page.name)
 
 
 def _every_page(app: Sphinx, env: BuildEnvironment) -> list[str]:

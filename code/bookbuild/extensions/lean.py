@@ -41,6 +41,8 @@ _GLYPHS = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\
 _SCRIPT = re.compile(r"[ \t]*<script\b([^>]*)>(.*?)</script>\n?", re.DOTALL)
 _STYLE = re.compile(r"[ \t]*<link [^>]*sphinx-thebe\.css[^>]*>\n?")
 _VIEWPORT = re.compile(r'[ \t]*<meta name="viewport"[^>]*>\n?')
+# Sphinx adds a checksum to the address of a style sheet, if that was there before the page.
+_LATE = re.compile(r"((?:/mystnb\.[0-9a-f]+|/icons)\.css)\?v=[0-9a-f]+")
 _UNUSED = ("/fontawesome.js", "sphinx-thebe.js", "THEBE_JS_URL", "x-thebe-config", "kernelName =")
 _SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 _MENDED = {
@@ -116,7 +118,7 @@ def slim(html: str, *, searches: bool) -> str:
         html = _VIEWPORT.sub("", html).replace("<head>\n", once, 1)
     for old, new in _MENDED.items():
         html = html.replace(old, new)
-    return _SCRIPT.sub(keep, _STYLE.sub("", html))
+    return _SCRIPT.sub(keep, _LATE.sub(r"\1", _STYLE.sub("", html)))
 
 
 def icons_of(html: str) -> list[str]:

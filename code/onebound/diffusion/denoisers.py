@@ -5,14 +5,16 @@ A network maps (x_t, t) to a tensor like x_t, and what it means is settled by on
 out of the first. Losses, bounds and samplers know denoisers only.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from onebound.checks import check_positive, check_steps
-from onebound.diffusion.parameterisation import X0From
-from onebound.diffusion.schedules import Schedule
+from onebound.diffusion.parameterisation import X0From, x_0_from_eps
+from onebound.diffusion.schedules import Schedule, like
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """(x_t, t) to a tensor like x_t."""
@@ -23,17 +25,15 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 def denoiser(schedule: Schedule, network: Network, x_0_from: X0From) -> Denoiser:
-    """Read x_0_hat off a network.
+    """Read x_0_hat off a network, which may answer in another floating-point type.
 
-    Parameters
-    ----------
-    schedule
-        The T steps that the network was trained on.
-    network
-        Maps (x_t, t) to a tensor like x_t; it may answer in another floating-point type.
-    x_0_from
-        What the network puts out: `x_0_from_eps`, `x_0_from_v` or `x_0_from_x_0`.
+    ValueError if it puts out eps and x_T is noise alone: x_0 does not follow from the two there.
     """
+    if x_0_from is x_0_from_eps and schedule.alpha_bar[-1] == 0:
+        raise ValueError(
+            "eps does not determine x_0 at t = T if alpha_bar_T is 0: take x_0_from_v, or "
+            "a schedule that leaves some signal"
+        )
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
         return x_0_from(schedule, x_t, network(x_t, t).to(x_t.dtype), t)
@@ -50,21 +50,13 @@ def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
     """Go from the guess of a worse denoiser through that of a better one, and beyond.
 
     The result is x_0_hat of `worse` plus `strength` times the difference of the two
-    (`[eq-guidance]`). Where both err alike, the worse one errs more, and going on leads away from
-    the error. Like `clipped`, this makes another sampler: it is no longer a model whose bound is
-    known.
-
-    Parameters
-    ----------
-    denoise, worse
-        Two denoisers for the same steps, the second one smaller or trained for a shorter time.
-    strength
-        1 gives `denoise` alone, above 1 goes beyond.
-
-    References
-    ----------
-    Karras et al. (2024), autoguidance.
+    (`[eq-guidance]`): 1 gives `denoise` alone, and above 1 goes beyond. Where both err alike, the
+    worse one, smaller or trained for a shorter time, errs more, and going on leads away from the
+    error. Like `clipped`, this makes another sampler: it is no longer a model whose bound is known.
+    ValueError if the strength is not finite. Karras et al. (2024), autoguidance.
     """
+    if not math.isfinite(strength):
+        raise ValueError(f"strength must be finite, got {strength!r}")
 
     def beyond(x_t: Tensor, t: Tensor) -> Tensor:
         guess = worse(x_t, t)
@@ -73,44 +65,25 @@ def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
     return beyond
 
 
-def respaced(schedule: Schedule, denoise: Denoiser, steps: Tensor) -> tuple[Schedule, Denoiser]:
+def respaced(
+    schedule: Schedule, denoise: Denoiser, steps: Int64[Tensor, "K"]
+) -> tuple[Schedule, Denoiser]:
     """Leave out steps: step k of the new schedule and denoiser is step steps[k - 1] of the old.
 
     q(x_t|x_0) of the steps that are kept stays the same, so the denoiser needs no retraining. All
-    of a model with fewer steps, bound and samplers, follows from the new pair.
-
-    Parameters
-    ----------
-    schedule, denoise
-        T steps, and a denoiser for them.
-    steps
-        The steps to keep, rising, 1 to T, int64, shape (K,). If T is not among them, the result
-        starts from less than all the noise.
-
-    Returns
-    -------
-    tuple of Schedule and Denoiser
-        K steps.
-
-    Raises
-    ------
-    ValueError
-        If `steps` is not such a sequence.
+    of a model with fewer steps, bound and samplers, follows from the new pair. The new schedule
+    starts at the last step that is kept: a sampler of the pair expects x_T of it, which is noise
+    from N(0, I) only if the old T is kept. To go on from an image at step t, keep steps up to t.
+    ValueError if `steps` do not rise from 1 or more to T or less.
     """
     check_steps(steps, schedule.T)
     kept = torch.cat([steps.new_zeros(1), steps])
     coarse = Schedule(schedule.alpha_bar[kept.to(schedule.alpha_bar.device)])
-    return coarse, lambda x_k, k: denoise(x_k, kept.to(k.device)[k])
+    return coarse, lambda x_k, k: denoise(x_k, like(kept, k)[k])
 
 
-def even_steps(T: int, K: int) -> Tensor:
-    """K of the steps 1 to T at equal distances up to rounding, T the last; for `respaced`.
-
-    Raises
-    ------
-    ValueError
-        If `K` is not in 1 to `T`.
-    """
+def even_steps(T: int, K: int) -> Int64[Tensor, "K"]:
+    """K of the steps 1 to T at equal distances up to rounding, T the last; for `respaced`."""
     check_positive("K", K)
     check_positive("T - K + 1", T - K + 1)
     return torch.arange(1, K + 1) * T // K

@@ -1,110 +1,83 @@
 """What a denoiser is trained by: the weighted error of its guess, at steps spread evenly."""
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
 from onebound.checks import (
+    check_below_zero,
     check_images,
     check_latents,
     check_per_step,
     check_positive,
 )
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.process import sample_xt
-from onebound.diffusion.schedules import Schedule
+from onebound.diffusion.process import Data, Steps, sample_xt
+from onebound.diffusion.schedules import Schedule, like, remembered
 
 
-def stratified_t(n: int, T: int, generator: Generator | None = None, first: int = 1) -> Tensor:
-    """Draw n steps, each uniform on `first` to T, spread evenly as a set.
+def stratified_t(
+    n: int,
+    T: int,
+    generator: Generator | None = None,
+    chances: Float[Tensor, "steps"] | None = None,
+) -> Int64[Tensor, "n"]:
+    """Draw n steps from 1 to T with the chances of their table, or all alike, spread evenly.
 
     One uniform number is drawn, and the others follow it at distances 1 / n around the circle. A
-    mean over the batch of a function of t varies less than with independent steps. It is unbiased.
-    See `[eq-stratified]`.
-
-    Parameters
-    ----------
-    n
-        How many.
-    T
-        The last step.
-    generator
-        Source of randomness, whose device the result is on; None takes torch's global one.
-    first
-        The first step, 1 to T.
-
-    Returns
-    -------
-    Tensor
-        int64, shape (n,). Neighbours differ by about T / n steps, so the examples that they go with
-        should be in random order.
-
-    Raises
-    ------
-    ValueError
-        If `n` or `first` is below 1, or `first` above `T`.
-
-    References
-    ----------
-    Kingma, Salimans, Poole and Ho (2021), who call it a low-discrepancy sampler.
+    mean over the batch of a function of t varies less than with independent steps. It is unbiased
+    (`[eq-stratified]`). Neighbours differ by about T / n steps, so the examples that they go with
+    should be in random order. Kingma, Salimans, Poole and Ho (2021), who call it a low-discrepancy
+    sampler.
     """
     check_positive("n", n)
-    check_positive("first", first)
-    check_positive("T - first + 1", T - first + 1)
+    check_positive("T", T)
     device = generator.device if generator else None
-    start = torch.rand((), dtype=torch.float64, device=device, generator=generator)
+    digits = torch.randint(1 << 53, (), device=device, generator=generator)
+    start = digits * 2.0**-53  # float32 draws fewer digits, and float64 is not on every device
     u = (start + torch.arange(n, device=device) / n) % 1
-    return first + (u * (T - first + 1)).long()
+    if chances is None:
+        return 1 + (u * T).long()
+    check_per_step("chances", chances, T)
+    edges = like(remembered(_summed, chances), u)
+    return torch.searchsorted(edges, u, right=True).clamp(max=T)  # the sum may be below 1
+
+
+def _summed(chances: Tensor) -> Tensor:
+    return chances.cumsum(0)
 
 
 def denoising_loss(
-    schedule: Schedule, denoise: Denoiser, x_0: Tensor, eps: Tensor, t: Tensor, weight: Tensor
-) -> Tensor:
+    schedule: Schedule,
+    denoise: Denoiser,
+    x_0: Data,
+    eps: Data,
+    t: Steps,
+    weight: Float[Tensor, "steps"],
+) -> Float[Tensor, "B"]:
     """Return weight_t times the squared error of x_0_hat, summed over pixels.
 
-    Every loss in use is one choice of weights (`[eq-weighted-loss]`), since x_t is known: an error
-    of x_0_hat is one of eps_hat times a factor, and of v_hat times another (`[eq-errors]`; for one
-    step `[eq-one-step-errors]`).
+    `x_0` are images in [-1, 1], or codes (B, L). Times T, with t uniform, the mean is the sum over
+    all steps. Every loss in use is one choice of weights (`[eq-weighted-loss]`), since x_t is
+    known: an error of x_0_hat is one of eps_hat times a factor, and of v_hat times another
+    (`[eq-errors]`; for one step `[eq-one-step-errors]`).
 
-    - `schedule.snr`: the squared error of eps_hat, the simplified loss (`[eq-simple-loss]`);
+    - `schedule.snr`: the squared error of eps_hat, the simplified loss (`[eq-simple-loss]`), Ho,
+      Jain and Abbeel (2020), equation 14;
     - `schedule.snr + 1`: the squared error of v_hat;
     - `kl_coefficients(schedule, reverse_variance(schedule))[0]`: the terms of the bound, half the
       difference of the SNRs, and at t = 1 a normal decoder with variance beta_1.
-
-    Parameters
-    ----------
-    schedule, denoise
-        T steps, and the denoiser to train.
-    x_0
-        Images in [-1, 1], shape (B, 1, 28, 28), or codes, any real numbers, shape (B, L).
-    eps, t
-        Noise, the shape of `x_0`, and steps, shape (B,).
-    weight
-        Entry t for step t, shape (T + 1,).
-
-    Returns
-    -------
-    Tensor
-        Shape (B,). Times T, with t uniform, its mean is the sum over all steps.
-
-    Raises
-    ------
-    ValueError
-        If `x_0` is no image in [-1, 1] and no finite code, `weight` has another shape, and as the
-        module says.
-
-    References
-    ----------
-    Ho, Jain and Abbeel (2020), equation 14.
     """
     if x_0.ndim == 2:
         check_latents(x_0, x_0.shape[1])
     else:
         check_images(x_0, -1, 1)
+        check_below_zero(x_0)
     check_per_step("weight", weight, schedule.T)
     x_0_hat = denoise(sample_xt(schedule, x_0, eps, t), t)
-    return weight.to(x_0)[t] * squared_error(x_0, x_0_hat)
+    return like(weight, x_0)[t] * squared_error(x_0, x_0_hat)
 
 
-def squared_error(x_0: Tensor, x_0_hat: Tensor) -> Tensor:
-    """Sum of the squared differences over pixels, shape (B,)."""
+def squared_error(x_0: Data, x_0_hat: Data) -> Float[Tensor, "B"]:
+    """Sum of the squared differences over pixels."""
     return ((x_0 - x_0_hat) ** 2).flatten(1).sum(1)

@@ -1,79 +1,63 @@
 """Samplers: from noise to data, step by step.
 
 Each is one generator. It yields every step as it is taken, so that the caller can plot, stop, or
-keep the last one only (`last`). Fewer steps come from `respaced`, clipping from
-`clipped`: a sampler knows neither.
+keep the last one only (`last`). Fewer steps come from `respaced`, clipping from `clipped`: a sampler
+knows neither. It starts from x_T, noise from N(0, I), and goes from t = T to 1; `generator` is the
+source of the noise that its steps add, None torch's global one. Its first step raises ValueError if
+arguments are wrong; values are checked in that step alone.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor
 
-from onebound.checks import check_per_step
+from onebound.checks import check_per_step, trusting
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.parameterisation import eps_from_x_0
-from onebound.diffusion.process import q_xs_xt_x0
+from onebound.diffusion.process import Data, q_xs_xt_x0
 from onebound.diffusion.schedules import Schedule, at
 from onebound.distributions import noise_like
 
 
 class Step(NamedTuple):
-    """One step from x_t to x_s, s = t - 1; the tensors have equal shapes (B, ...)."""
+    """One step from x_t to x_s, s = t - 1; at t = 1, x_s is the sample."""
 
     t: int
-    x_t: Tensor
-    x_0_hat: Tensor
+    x_t: Float[Tensor, "B ..."]
+    x_0_hat: Float[Tensor, "B ..."]
     """The denoiser's guess at x_t."""
-    x_s: Tensor
-    """At t = 1 the sample."""
+    x_s: Float[Tensor, "B ..."]
 
 
 @torch.no_grad()
 def ancestral(
     schedule: Schedule,
     denoise: Denoiser,
-    x_T: Tensor,
+    x_T: Data,
     generator: Generator | None = None,
-    variance: Tensor | None = None,
+    variance: Float[Tensor, "steps"] | None = None,
 ) -> Iterator[Step]:
     """Draw x_s from N(mu_tilde(x_t, x_0_hat), variance_t), for t from T to 1 (`[eq-ancestral]`).
 
-    Parameters
-    ----------
-    schedule, denoise
-        T steps, and a denoiser for them.
-    x_T
-        Noise from N(0, I), shape (B, ...).
-    generator
-        Source of the noise that the steps add; None takes torch's global one.
-    variance
-        Of each step, entry t for step t, shape (T + 1,); None takes beta_tilde. Its entry 1 is 0:
-        no noise is added to x_0. A positive entry 1 adds the decoder's.
-
-    Yields
-    ------
-    Step
-        T of them; x_s of the last is the sample.
-
-    Raises
-    ------
-    ValueError
-        At the first step, if `variance` has another shape or `x_T` is not floating point.
-
-    References
-    ----------
-    Ho, Jain and Abbeel (2020), algorithm 2.
+    `variance` has an entry for each step; None takes beta_tilde. Its entry 1 is 0: no noise is
+    added to x_0. A positive entry 1 adds the decoder's. Ho, Jain and Abbeel (2020), algorithm 2.
     """
     variance = schedule.beta_tilde if variance is None else variance
     check_per_step("variance", variance, schedule.T)
+    if not (variance[1:] >= 0).all():
+        raise ValueError(f"variance must not be negative, got {variance[1:].min():g} or NaN")
+    deviation = variance.sqrt()
     x_t = x_T
     for step in range(schedule.T, 0, -1):
-        t = torch.full((len(x_t),), step, device=x_t.device)
-        x_0_hat = denoise(x_t, t)
-        mu_tilde, _ = q_xs_xt_x0(schedule, x_t, x_0_hat, t)
-        x_s = mu_tilde + at(variance.sqrt(), t, x_t) * noise_like(x_t, generator)
+        with nullcontext() if step == schedule.T else trusting():
+            t = torch.full((len(x_t),), step, device=x_t.device)
+            x_0_hat = denoise(x_t, t)
+            mu_tilde, _ = q_xs_xt_x0(schedule, x_t, x_0_hat, t)
+            x_s = mu_tilde + at(deviation, t, x_t) * noise_like(x_t, generator)
         yield Step(step, x_t, x_0_hat, x_s)
         x_t = x_s
 
@@ -82,7 +66,7 @@ def ancestral(
 def ddim(
     schedule: Schedule,
     denoise: Denoiser,
-    x_T: Tensor,
+    x_T: Data,
     eta: float,
     generator: Generator | None = None,
 ) -> Iterator[Step]:
@@ -90,49 +74,26 @@ def ddim(
 
     The new noise has the variance eta^2 beta_tilde, and the old one what is left of
     1 - alpha_bar_s. With eta = 0 the step is deterministic, and with eta = 1 it is that of
-    `ancestral` (`[eq-ddim]`).
-
-    Parameters
-    ----------
-    schedule, denoise
-        T steps, and a denoiser for them.
-    x_T
-        Noise from N(0, I), shape (B, ...).
-    eta
-        0 to 1.
-    generator
-        Source of the noise that the steps add; None takes torch's global one.
-
-    Yields
-    ------
-    Step
-        T of them; x_s of the last is the sample.
-
-    Raises
-    ------
-    ValueError
-        At the first step, if `eta` is outside [0, 1] or `x_T` is not floating point.
-
-    References
-    ----------
-    Song, Meng and Ermon (2021), equations 12 and 16.
+    `ancestral` (`[eq-ddim]`); between lies all else. Song, Meng and Ermon (2021), equations 12, 16.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be in [0, 1], got {eta!r}")
     variance = eta**2 * schedule.beta_tilde
-    kept = (1 - schedule.alpha_bar_s - variance).clamp(min=0)  # rounding may take 0 below 0
+    signal, deviation = schedule.alpha_bar_s.sqrt(), variance.sqrt()
+    kept = (1 - schedule.alpha_bar_s - variance).clamp(min=0).sqrt()  # rounding may take 0 below 0
     x_t = x_T
     for step in range(schedule.T, 0, -1):
-        t = torch.full((len(x_t),), step, device=x_t.device)
-        x_0_hat = denoise(x_t, t)
-        eps_hat = eps_from_x_0(schedule, x_t, x_0_hat, t)
-        mean = at(schedule.alpha_bar_s.sqrt(), t, x_t) * x_0_hat + at(kept.sqrt(), t, x_t) * eps_hat
-        x_s = mean + at(variance.sqrt(), t, x_t) * noise_like(x_t, generator)
+        with nullcontext() if step == schedule.T else trusting():
+            t = torch.full((len(x_t),), step, device=x_t.device)
+            x_0_hat = denoise(x_t, t)
+            eps_hat = eps_from_x_0(schedule, x_t, x_0_hat, t)
+            mean = at(signal, t, x_t) * x_0_hat + at(kept, t, x_t) * eps_hat
+            x_s = mean + at(deviation, t, x_t) * noise_like(x_t, generator)
         yield Step(step, x_t, x_0_hat, x_s)
         x_t = x_s
 
 
-def last(steps: Iterator[Step]) -> Tensor:
+def last(steps: Iterator[Step]) -> Data:
     """Take all steps and return the sample, x_s of the last, keeping no other."""
     for step in steps:
         x_0 = step.x_s

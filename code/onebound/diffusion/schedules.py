@@ -1,16 +1,20 @@
 """Noise schedules: how much of the image is left after t steps.
 
 A schedule of T steps is the sequence alpha_bar_0 = 1 > alpha_bar_1 > ... > alpha_bar_T >= 0. It is
-float64 and of length T + 1, so that index t is step t and entry 0 the clean image. All else is
-derived from it, with the same type and length. A new schedule is one function that returns a
-`Schedule`.
+float64, on the host and of length T + 1, so that index t is step t and entry 0 the clean image. All
+else is derived from it, with the same type and length: a *table* of the steps. What works on data
+takes its numbers from tables by `at`, in the type and on the device of the data. A new schedule is
+one function that returns a `Schedule`; ValueError if what it is asked for is no such sequence.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import torch
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from onebound.checks import check_alpha_bar, check_positive, check_times
@@ -23,26 +27,12 @@ MAX_BETA = 0.999
 class Schedule:
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with eps from N(0, I).
 
-    See `[eq-q-marginal]`.
-
-    Attributes
-    ----------
-    alpha_bar
-        Share of the variance of x_t that is signal, for data of unit variance; shape (T + 1,),
-        float64, from 1 at t = 0 strictly downwards. 0 is allowed at t = T only, and then eps does
-        not determine x_0 there.
-
-    Raises
-    ------
-    ValueError
-        If `alpha_bar` is not such a sequence.
-
-    References
-    ----------
-    Ho, Jain and Abbeel (2020), section 2.
+    See `[eq-q-marginal]`; Ho, Jain and Abbeel (2020), section 2. `alpha_bar` is the share of the
+    variance of x_t that is signal, for data of unit variance. It may be 0 at t = T only, where eps
+    then does not determine x_0.
     """
 
-    alpha_bar: Tensor
+    alpha_bar: Float64[Tensor, "steps"]
 
     def __post_init__(self) -> None:
         check_alpha_bar(self.alpha_bar)
@@ -58,6 +48,11 @@ class Schedule:
         return torch.cat([self.alpha_bar[:1], self.alpha_bar[:-1]])
 
     @cached_property
+    def noise_variance(self) -> Tensor:
+        """Share of the variance of x_t that is noise, 1 - alpha_bar."""
+        return 1 - self.alpha_bar
+
+    @cached_property
     def beta(self) -> Tensor:
         """Variance of one step, 1 - alpha_bar_t / alpha_bar_s; entry 0 is 0 (`[eq-q-step]`)."""
         # The difference of two close numbers is exact; the quotient, subtracted from 1, is not.
@@ -70,93 +65,84 @@ class Schedule:
 
     @cached_property
     def beta_tilde(self) -> Tensor:
-        """Variance of q(x_s|x_t, x_0) (`[eq-posterior-variance]`).
+        """Variance of q(x_s|x_t, x_0), 0 at t = 1 and in entry 0 (`[eq-posterior-variance]`).
 
-        0 at t = 1, where x_s is x_0 itself, and in entry 0.
-
-        References
-        ----------
         Ho, Jain and Abbeel (2020), equation 7.
         """
-        inner = (1 - self.alpha_bar_s) / (1 - self.alpha_bar) * self.beta
+        inner = (1 - self.alpha_bar_s) / self.noise_variance * self.beta
         return torch.cat([self.beta[:1], inner[1:]])
 
     @cached_property
     def snr(self) -> Tensor:
-        """Signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), falling (`[eq-snr]`).
-
-        Entry 0 is infinite.
-        """
-        return self.alpha_bar / (1 - self.alpha_bar)
+        """Signal-to-noise ratio alpha_bar / (1 - alpha_bar); entry 0 is infinite (`[eq-snr]`)."""
+        return self.alpha_bar / self.noise_variance
 
     @cached_property
     def log_snr(self) -> Tensor:
         """Log of `snr`, falling; entry 0 is infinite (`[eq-snr]`)."""
-        return torch.log(self.alpha_bar) - torch.log1p(-self.alpha_bar)
+        return torch.log(self.alpha_bar) - self.log_noise_variance
+
+    @cached_property
+    def log_noise_variance(self) -> Tensor:
+        """Log of 1 - alpha_bar; entry 0 is minus infinity."""
+        # log1p: where alpha_bar is close to 0, its difference from 1 loses its digits.
+        return torch.log1p(-self.alpha_bar)
+
+    @cached_property
+    def amplitudes(self) -> tuple[Tensor, Tensor]:
+        """Roots of alpha_bar and of 1 - alpha_bar: of the signal and of the noise in x_t."""
+        return self.alpha_bar.sqrt(), self.noise_variance.sqrt()
+
+    @cached_property
+    def alpha_root(self) -> Tensor:
+        """Root of alpha: what one step multiplies by."""
+        return self.alpha.sqrt()
 
 
-def at(values: Tensor, t: Tensor, x: Tensor) -> Tensor:
-    """Look up one number per example and shape it so that it multiplies x.
+def remembered(compute: Callable[..., Any], *arguments: Any) -> Any:
+    """Return ``compute(*arguments)``, computed again only if a tensor among them has changed.
 
-    Parameters
-    ----------
-    values
-        A sequence over steps, shape (T + 1,), float64.
-    t
-        The step of each example, 1 to T, int64, shape (B,).
-    x
-        Floating point, shape (B, ...).
-
-    Returns
-    -------
-    Tensor
-        values[t] in the type and on the device of `x`, shape (B, 1, ..., 1) with as many axes.
-
-    Raises
-    ------
-    ValueError
-        If `t` is not one whole number from 1 to T for each example, or `x` not floating point.
+    So a loop takes its numbers from the host once. What asks for a gradient is computed each time.
     """
-    check_times(t, len(values) - 1, x)
-    return values.to(x)[t].reshape(-1, *[1] * (x.ndim - 1))
+    tensors = [one for one in arguments if isinstance(one, Tensor)]
+    if any(one.requires_grad or one.is_inference() for one in tensors):
+        return compute(*arguments)
+    return _remembered(compute, tuple(one._version for one in tensors), *arguments)
 
 
-def schedule_from_beta(beta: Tensor) -> Schedule:
-    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t) (`[eq-alpha-bar]`).
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _remembered(compute: Callable[..., Any], versions: tuple[int, ...], *arguments: Any) -> Any:
+    return compute(*arguments)
 
-    Parameters
-    ----------
-    beta
-        beta_1 to beta_T, each in (0, 1), shape (T,), float64.
 
-    Raises
-    ------
-    ValueError
-        As `Schedule`.
-    """
+def like(table: Shaped[Tensor, "*shape"], x: Tensor) -> Shaped[Tensor, "*shape"]:
+    """Return a table in the type and on the device of x; one copy of each is kept."""
+    return remembered(_converted, table, x.dtype, x.device)
+
+
+def _converted(table: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return table.to(dtype).to(device)  # in this order: not every device has float64
+
+
+def at(
+    table: Float[Tensor, "steps"], t: Int64[Tensor, "B"], x: Float[Tensor, "B ..."]
+) -> Float[Tensor, "B ..."]:
+    """Look up one number per example, shape (B, 1, ..., 1), so that it multiplies x."""
+    check_times(t, len(table) - 1, x)
+    return like(table, x)[t].reshape(-1, *[1] * (x.ndim - 1))
+
+
+def schedule_from_beta(beta: Float64[Tensor, "T"]) -> Schedule:
+    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), betas in (0, 1) (`[eq-alpha-bar]`)."""
     return Schedule(torch.cat([beta.new_ones(1), torch.cumprod(1 - beta, 0)]))
 
 
 def linear_schedule(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
-    """beta_t grows linearly from beta_1 to beta_T (`[eq-linear-schedule]`).
+    """beta_t grows linearly from beta_1 to beta_T, both in (0, 1) (`[eq-linear-schedule]`).
 
-    The defaults are meant for T = 1000. With fewer steps they leave signal in x_T.
-
-    Parameters
-    ----------
-    T
-        Number of steps.
-    beta_1, beta_T
-        The ends, both in (0, 1).
-
-    Raises
-    ------
-    ValueError
-        If `T` is below 1, and as `Schedule`.
-
-    References
-    ----------
-    Ho, Jain and Abbeel (2020), section 4.
+    The defaults are meant for T = 1000. With fewer steps they leave signal in x_T. Ho, Jain and
+    Abbeel (2020), section 4.
     """
     check_positive("T", T)
     return schedule_from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
@@ -165,24 +151,9 @@ def linear_schedule(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Sched
 def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
     """alpha_bar_t = f(t) / f(0), f(t) = cos^2(pi / 2 (t / T + offset) / (1 + offset)).
 
-    See `[eq-cosine-schedule]`. beta is clipped at 0.999 and alpha_bar multiplied up again from the
-    clipped betas, so that both describe the same process.
-
-    Parameters
-    ----------
-    T
-        Number of steps.
-    offset
-        At least 0; keeps the first steps from being too small.
-
-    Raises
-    ------
-    ValueError
-        If `T` is below 1, and as `Schedule`.
-
-    References
-    ----------
-    Nichol and Dhariwal (2021), equation 17.
+    See `[eq-cosine-schedule]`; Nichol and Dhariwal (2021), equation 17. The offset, at least 0,
+    keeps the first steps from being too small. beta is clipped at 0.999 and alpha_bar multiplied up
+    again from the clipped betas, so that both describe the same process.
     """
     check_positive("T", T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
@@ -195,24 +166,8 @@ def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedul
 
     The ends do not depend on T, and the steps between them shrink evenly as T grows, so that sums
     over steps tend to an integral. Under the linear and the cosine schedule the SNR falls over the
-    first steps by factors near 2, 3 / 2, 4 / 3, ... for every T.
-
-    Parameters
-    ----------
-    T
-        Number of steps; 1 leaves `first` only.
-    first, last
-        Log of alpha_bar / (1 - alpha_bar) at both ends. The defaults are the paper's for images of
-        256 grey levels.
-
-    Raises
-    ------
-    ValueError
-        If `T` is below 1, and as `Schedule`.
-
-    References
-    ----------
-    Kingma, Salimans, Poole and Ho (2021).
+    first steps by factors near 2, 3 / 2, 4 / 3, ... for every T. The defaults are those of Kingma,
+    Salimans, Poole and Ho (2021) for images of 256 grey levels; T = 1 leaves `first` only.
     """
     check_positive("T", T)
     later = torch.sigmoid(torch.linspace(first, last, T, dtype=torch.float64))

@@ -6,12 +6,17 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from onebound.checks import check_images, check_positive, check_times, trusted
+from onebound.checks import check_images, check_positive, check_precise, check_times, trusted
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 SHAPE: Shape = (1, 28, 28)
 """The digits of MNIST."""
+
+
+def shape_of(x: Shaped[Tensor, "B C H W"]) -> Shape:
+    """Return the shape of each image of a batch."""
+    return x.shape[1], x.shape[2], x.shape[3]
 
 
 def check_sizes(**sizes: int) -> None:
@@ -37,11 +42,7 @@ def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
             f"expected images of shape (B, {', '.join(map(str, shape))}) with B >= 1, got shape "
             f"{tuple(x.shape)}: build the network with `shape` for others"
         )
-    if not x.is_floating_point():
-        raise ValueError(
-            f"expected floating-point images, got {x.dtype}: convert grey levels with "
-            "onebound.data.images.to_unit or to_signed"
-        )
+    check_precise(x, "convert grey levels with onebound.data.images.to_unit or to_signed")
 
 
 def check_step(

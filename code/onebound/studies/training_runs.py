@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
@@ -65,7 +64,7 @@ def fit(
     falling: bool = True,
     tilt: float = 2.0,
     seed: int = 0,
-) -> tuple[AveragedModel, list[Tensor]]:
+) -> tuple[optimisers.Average, list[Tensor]]:
     """Train for so many steps of 32 images; return averaged weights and the loss of each step.
 
     A rate that does not fall is that of a run twenty times as long, left after its first part, over

@@ -1,16 +1,15 @@
 """How a step changes the weights, and an average over steps."""
 
+from copy import deepcopy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 MEMORY = (0.9, 0.99)
 """Adam's decay of gradients and of their squares. A shorter memory of squares than the usual 0.999
 suits runs of a few thousand steps."""
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def adam(model: nn.Module, learning_rate: float) -> list[Optimizer]:
@@ -95,7 +94,38 @@ def muon(model: nn.Module, learning_rate: float) -> list[Optimizer]:
     return [Muon(matrices, learning_rate), *adams]
 
 
-def averaged(model: nn.Module, memory: float = 0.1) -> AveragedModel:
+class Average(nn.Module):
+    """A moving average of a model's weights and buffers, as `averaged` makes it."""
+
+    def __init__(self, model: nn.Module, memory: float) -> None:
+        super().__init__()
+        self.module, self.memory, self.steps = deepcopy(model).eval(), memory, 0
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in a step of the model: its weights count 1 / (1 + memory n) at step n, from 0."""
+        share = 1 / (1 + self.memory * self.steps)
+        for average, new in zip(_tensors(self.module), _tensors(model), strict=True):
+            if new.is_floating_point():
+                average.lerp_(new, share)
+            else:  # a count of batches
+                average.copy_(new)
+        self.steps += 1
+
+    def get_extra_state(self) -> int:
+        """Return the steps taken in, for `state_dict`."""
+        return self.steps
+
+    def set_extra_state(self, state: int) -> None:
+        """Take them back."""
+        self.steps = state
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def averaged(model: nn.Module, memory: float = 0.1) -> Average:
     """Return an exponential moving average of a model's weights and buffers, in evaluation mode.
 
     At step n the new weights count 1 / (1 + memory n), the old average the rest
@@ -109,11 +139,4 @@ def averaged(model: nn.Module, memory: float = 0.1) -> AveragedModel:
     """
     if not 0 <= memory <= 1:
         raise ValueError(f"memory must be in [0, 1], got {memory!r}")
-
-    def update(average: Tensors, new: Tensors, n: Tensor | int) -> None:
-        if average[0].is_floating_point():
-            torch._foreach_lerp_(average, new, 1 / (1 + memory * float(n)))
-        else:  # a count of batches
-            torch._foreach_copy_(average, new)
-
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True).eval()
+    return Average(model, memory)

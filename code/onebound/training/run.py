@@ -19,13 +19,12 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from onebound.checks import check_positive, trusting
 from onebound.training import loop
 from onebound.training.checkpoint import Checkpoint, Stateful, fingerprint, name_of
-from onebound.training.optimisers import adam
+from onebound.training.optimisers import Average, adam
 from onebound.training.precision import mixed_precision
 
 with warnings.catch_warnings():  # in a notebook without widgets, which nothing here wants
@@ -59,7 +58,7 @@ def train(
     learning_rate: float = 2e-3,
     optimiser: Callable[[nn.Module, float], list[Optimizer]] = adam,
     warm_up: int = 0,
-    average: AveragedModel | None = None,
+    average: Average | None = None,
     seed: int = 0,
     checkpoint: Path | str | None = None,
 ) -> Iterator[Epoch]:

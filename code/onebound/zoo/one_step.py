@@ -14,6 +14,7 @@ from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim
 from onebound.training.run import train as run
 from onebound.zoo._unets import judge
+from onebound.zoo.cards import record
 
 RECIPE: dict[str, Any] = {"epochs": 10, "batch_size": 64, "learning_rate": 2e-3, "seed": 0}
 
@@ -31,13 +32,7 @@ def train(model: SmallDenoiser, checkpoint: Path) -> Iterator[dict[str, float]]:
     for epoch in run(model, loss, images, **RECIPE, checkpoint=checkpoint):
         noise = Generator().manual_seed(0)
         nats = per_example(lambda x: one_step_bound(model, to_signed(x), noise), held_out)  # noqa: B023
-        yield {
-            "epoch": epoch.number,
-            "steps": epoch.steps,
-            "seconds": epoch.seconds,
-            "loss": epoch.loss,
-            "validation": nats.mean().item(),
-        }
+        yield record(epoch, validation=nats.mean().item())
 
 
 def measure(model: SmallDenoiser) -> dict[str, list[float]]:

@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from conftest import GLUE, Book
+from conftest import CODE, EQUATIONS, GLUE, MARKS, TESTS, Book
 
 from bookbuild.source.chapters import BookError
 
@@ -38,6 +38,54 @@ def test_a_link_that_another_page_breaks_is_found(settled: Book):
 def modified(book: Book) -> dict[str, int]:
     html = book.root / "_build/html"
     return {name: (html / f"{name}.html").stat().st_mtime_ns for name in ("one", "part/two")}
+
+
+def everything(book: Book) -> dict[str, bytes]:
+    """Return the files of the site by name; the search index lists pages as they were read last."""
+    html = book.root / "_build/html"
+    files = (file for file in html.rglob("*") if file.is_file() and file.stem != "searchindex")
+    return {file.relative_to(html).as_posix(): file.read_bytes() for file in files}
+
+
+def build(book: Book) -> None:
+    """Build in a process of its own: in one that has built before, Jupyter Book's settings grow."""
+    status, _, err = book.run("-m", "bookbuild", "build")
+    assert status == 0, err
+
+
+ALL = ("boxes", "colophon", "equation_links", "lean", "mathematics", "site")
+
+
+@pytest.fixture
+def complete(book: Book) -> Book:
+    """Return the tiny book with every extension, with an equation, and built."""
+    places = "".join(f"\n    bookbuild.extensions.{name}: code" for name in ALL)
+    book.edit("_config.yml", "local_extensions:", f"local_extensions:{places}")
+    book.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
+    book.edit("book/one.md", "## Place\n", f"## Place\n\n{EQUATIONS}")
+    book.write("code/tiny/sums.py", CODE)
+    book.write("tests/test_sums.py", TESTS)
+    book.write("book/equations.toml", MARKS)
+    build(book)
+    return book
+
+
+def test_an_edit_of_prose_writes_that_page_alone(complete: Book):
+    before = modified(complete)
+    complete.edit("book/part/two.md", "See", "Look, for $x$, at")
+    build(complete)
+    after = modified(complete)
+    assert after["one"] == before["one"]
+    assert after["part/two"] > before["part/two"]
+
+
+def test_after_an_edit_all_is_as_if_rendered_anew(complete: Book):
+    complete.edit("book/part/two.md", "See", "Look, for $x$, at")
+    build(complete)
+    partial = everything(complete)
+    complete.write("_build/.unfinished", "")
+    build(complete)
+    assert everything(complete) == partial
 
 
 @pytest.mark.parametrize(

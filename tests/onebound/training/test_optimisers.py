@@ -82,6 +82,27 @@ def test_an_average_keeps_its_model_apart_and_is_for_use():
     assert average.module.w[0] == 0
 
 
+def test_an_average_is_that_of_torch_and_goes_on_from_its_state():
+    model, memory = Line(), 0.3
+
+    def theirs(average, new, n):
+        average[0].lerp_(new[0], 1 / (1 + memory * float(n)))
+
+    pair = (
+        averaged(model, memory),
+        torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=theirs),
+    )
+    for n in range(1, 12):
+        model.at(float(n))
+        if n == 6:
+            state = pair[0].state_dict()
+            pair = (averaged(Line(), memory), pair[1])
+            pair[0].load_state_dict(state)
+        for average in pair:
+            average.update_parameters(model)
+    assert torch.equal(pair[0].module.w, pair[1].module.w)
+
+
 @pytest.mark.parametrize("memory", [-0.1, 1.1, float("nan")])
 def test_a_memory_outside_0_to_1_is_refused(memory):
     with pytest.raises(ValueError, match=r"memory must be in \[0, 1\], got"):

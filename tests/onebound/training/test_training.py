@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
+from common import Watch
 from onebound.checks import check_images
 from onebound.training import checkpoint
 from onebound.training.optimisers import adam, averaged, muon
 from onebound.training.precision import mixed_precision
-from onebound.training.run import _steps, train
+from onebound.training.run import LOOK, _steps, train
 
 
 class Point(nn.Module):
@@ -282,6 +283,21 @@ def test_two_runs_cannot_share_a_checkpoint(tmp_path):
         next(train(point, squared(point), DATA, **options))
     first.close()
     next(train(point, squared(point), DATA, **options))
+
+
+@pytest.mark.parametrize("optimiser", [adam, muon])
+def test_a_step_makes_no_float64_and_reads_nothing_back(optimiser):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 16), nn.BatchNorm1d(16))
+    loss = lambda x: model(x[:, None]).square().mean(1)  # noqa: E731
+    options = {"epochs": 3, "batch_size": 10, "optimiser": optimiser, "average": averaged(model)}
+    epochs = train(model, loss, DATA.repeat(12), **options)
+    next(epochs)
+    with Watch() as watch:
+        next(epochs)  # 120 steps
+    assert not watch.doubles
+    looks = 120 // LOOK + 1
+    assert len(watch.reads) <= looks + 2  # and the loss, for the state and for the record
 
 
 def test_values_are_checked_in_the_first_batch_only():

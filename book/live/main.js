@@ -1,0 +1,45 @@
+// The figures by their names, and how one starts. `WORKER` and `STYLE` are texts that the bundle
+// begins with: the worker's program, and the style of what is shown here only.
+
+import {boundExplorer} from "./bound-explorer.js";
+import {drawAndDenoise} from "./draw-and-denoise.js";
+import {Helper} from "./figure.js";
+import {firstLook} from "./first-look.js";
+import {forwardProcess} from "./forward-process.js";
+import {latentMap} from "./latent-map.js";
+import {oneStep} from "./one-step.js";
+import {reverseStep} from "./reverse-step.js";
+
+const FIGURES = {
+  "bound-explorer": boundExplorer,
+  "draw-and-denoise": drawAndDenoise,
+  "first-look": firstLook,
+  "forward-process": forwardProcess,
+  "latent-map": latentMap,
+  "one-step": oneStep,
+  "reverse-step": reverseStep,
+};
+
+const style = document.createElement("style");
+style.textContent = STYLE;
+document.head.append(style);
+
+const asked = {};
+/** What the figures share: files by their names, and one worker, which is started if one asks. */
+const shared = {
+  files: {},
+  get helper() {
+    return (this.worker ??= new Helper(WORKER));
+  },
+};
+
+/** Start the figure in `root`; `script` loads a file, which a page from disk may do too. */
+async function start(root, script) {
+  const files = JSON.parse(root.dataset.files);
+  await Promise.all(Object.entries(files).map(([name, address]) => (asked[name] ??= script(address))));
+  const figure = await FIGURES[root.dataset.live](root, shared);
+  figure.show();
+  return figure;
+}
+
+globalThis.onebound = {files: shared.files, start};

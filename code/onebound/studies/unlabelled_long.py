@@ -1,0 +1,14 @@
+"""The trainings of `onebound.studies.unlabelled` for twenty minutes, with a single seed."""
+
+from typing import Any
+
+from onebound.studies import unlabelled
+from onebound.studies.unlabelled import CODES, PIXELS, SECONDS
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "codes, 20 min": CODES | {"seconds": SECONDS[20]},
+    "pixels, 20 min": PIXELS | {"seconds": SECONDS[20], "deep_width": 112, "pairs": 3},
+}
+SEEDS = (0,)
+SMOKE = unlabelled.SMOKE
+run = unlabelled.run
