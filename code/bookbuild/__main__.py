@@ -7,8 +7,8 @@ from pathlib import Path
 from bookbuild.build import build, build_page
 from bookbuild.checks.compare import compare
 from bookbuild.checks.gate import gate
+from bookbuild.checks.limits import report
 from bookbuild.checks.links import check_links
-from bookbuild.checks.shape import report
 from bookbuild.notebooks.export import write_notebooks
 from bookbuild.pdf import print_book
 from bookbuild.run.execution import NotSetUpError, execute

@@ -13,7 +13,7 @@ from lxml import html as markup
 from myst_nb.ext.glue import extract_glue_data_cell
 from nbformat import NotebookNode
 
-from bookbuild.checks.shape import shape_faults
+from bookbuild.checks.limits import shape_faults
 from bookbuild.run.cache import current_folder, executed_notebook
 from bookbuild.source.chapters import BookError, Page, code_cells, read_pages
 from bookbuild.source.memory import Memory

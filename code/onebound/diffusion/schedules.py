@@ -116,7 +116,7 @@ def _remembered(compute: Callable[..., Any], versions: tuple[int, ...], *argumen
     return compute(*arguments)
 
 
-def like(table: Shaped[Tensor, "steps"], x: Tensor) -> Shaped[Tensor, "steps"]:
+def like(table: Shaped[Tensor, "*shape"], x: Tensor) -> Shaped[Tensor, "*shape"]:
     """Return a table in the type and on the device of x; one copy of each is kept."""
     return remembered(_converted, table, x.dtype, x.device)
 

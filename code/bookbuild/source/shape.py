@@ -1,4 +1,4 @@
-"""The shape of a chapter: what a reader who opens no fold has to read.
+"""The shape of a page: what a reader who opens no fold has to read.
 
 The *main line* of a page is its text outside folds, and outside its exercises, their answers, its
 history and its references. A *fold* is an admonition of the class ``dropdown``, a ``{dropdown}``, a
@@ -7,10 +7,8 @@ that renders it: what an author counts is what they wrote.
 """
 
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from docutils.parsers.rst import Directive
 from docutils.parsers.rst.directives import unchanged
@@ -22,9 +20,8 @@ from myst_parser.parsers.directives import MarkupError, parse_directive_text
 from myst_parser.parsers.mdit import create_md_parser
 from nbformat import NotebookNode
 
-from bookbuild.source.chapters import BookError, Page, markdown_config, read_pages
+from bookbuild.source.chapters import Page
 
-FILE = Path("book/shape.toml")
 ASIDE = re.compile(r"(exercise|answer|history|further reading|reference)", re.IGNORECASE)
 FOLDS = {"dropdown", "toggle"}
 ASIDES = FOLDS | {"exercise", "solution", "glossary", "bibliography"}
@@ -61,6 +58,8 @@ class Shape:
     lines
         Lines of code that lie open, the empty ones left out. What `show_source` shows is no code of
         the page, but an output.
+    formulas
+        Lines of its displayed mathematics.
     sentences
         How many numbers each sentence has, and the sentence, for those that have any.
     before_picture
@@ -75,6 +74,7 @@ class Shape:
 
     words: int = 0
     lines: int = 0
+    formulas: int = 0
     sentences: list[tuple[int, str]] = field(default_factory=list)
     before_picture: int | None = None
     open_folds: list[str] = field(default_factory=list)
@@ -97,88 +97,6 @@ def shape_of(page: Page, markdown: MdParserConfig) -> Shape:
     if not page.notebook.cells:  # plain Markdown
         reader.read(page.path.read_text(encoding="utf-8"))
     return reader.shape
-
-
-def shapes(root: Path) -> dict[str, Shape]:
-    """Return the shape of every page of the book."""
-    markdown = markdown_config(root)
-    return {name: shape_of(page, markdown) for name, page in read_pages(root).items()}
-
-
-def shape_faults(root: Path) -> Iterator[str]:
-    """Yield what is wrong with the shape of the pages that `FILE` lists."""
-    if not (root / FILE).is_file():
-        return
-    rules = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
-    if not rules["pages"]:
-        return
-    found = shapes(root)
-    for name in rules["pages"]:
-        if name not in found:
-            yield f"{FILE} lists {name}, which is no page"
-            continue
-        others = {other: shape.folded for other, shape in found.items()}
-        yield from (f"{name}: {fault}" for fault in faults_of(found[name], rules["limits"], others))
-
-
-def faults_of(
-    shape: Shape, limits: Mapping[str, int], folded: Mapping[str, set[str]]
-) -> Iterator[str]:
-    """Yield what is wrong with a shape; `folded` are the labels in the folds of each page."""
-    if shape.words > limits["words"]:
-        yield f"its main line has {shape.words} words, of {limits['words']} at most"
-    if shape.lines > limits["lines"]:
-        yield f"{shape.lines} lines of code lie open, of {limits['lines']} at most"
-    if shape.before_picture is None:
-        yield "it has no picture before its first section"
-    elif shape.before_picture > limits["before_picture"]:
-        yield (
-            f"its first picture comes after {shape.before_picture} words, "
-            f"of {limits['before_picture']} at most"
-        )
-    for sentence in shape.crowded(limits["numbers"]):
-        yield f"more than {limits['numbers']} numbers in a sentence: {sentence}"
-    for title in shape.open_folds:
-        yield f"a fold is open: {title}"
-    for label in into_folds(shape, folded.values()):
-        yield f"its main line points into a fold: {label}"
-
-
-def into_folds(shape: Shape, folded: Iterable[set[str]]) -> list[str]:
-    """Return the labels inside folds that the main line of a page points at.
-
-    A label of the fold itself is none: to say where a proof stands is an invitation.
-    """
-    return sorted(shape.pointed & set().union(*folded))
-
-
-def report(root: Path, name: str | None = None) -> str:
-    """Return a table of the counts, and for one page what they are made of.
-
-    Raises
-    ------
-    BookError
-        If there is no such page.
-    """
-    rules = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
-    found = shapes(root)
-    if name is not None and name not in found:
-        raise BookError(f"_toc.yml names no page {name!r}")
-    folded = [shape.folded for shape in found.values()]
-    most = rules["limits"]["numbers"]
-    lines = [f"{'page':34} words lines crowded picture open-folds into-folds"]
-    for page, shape in found.items():
-        if name in (None, page):
-            picture = "none" if shape.before_picture is None else shape.before_picture
-            lines.append(
-                f"{page:32}{' *' if page in rules['pages'] else '  '}{shape.words:6}{shape.lines:6}"
-                f"{len(shape.crowded(most)):8}{picture:>8}{len(shape.open_folds):11}"
-                f"{len(into_folds(shape, folded)):11}"
-            )
-    if name is None:
-        return "\n".join([*lines, f"* in the shape of {FILE}"])
-    every = {page: shape.folded for page, shape in found.items()}
-    return "\n".join([*lines, *faults_of(found[name], rules["limits"], every)])
 
 
 def numbers_in(sentence: str) -> int:
@@ -224,12 +142,15 @@ class _Reader:
         self.sections = 0  # headings of level 2 so far
         self.way = 0  # words so far, code included
 
-    def read(self, text: str, *, folded: bool = False, aside: bool = False) -> None:
-        """Read a piece of Markdown."""
+    def read(self, text: str, *, within: bool = False, aside: bool = False) -> None:
+        """Read a piece of Markdown, which may stand `within` a fold."""
         tokens = self.parser.parse(text)
-        tables = 0  # open ones: numbers belong there
+        tables = details = 0  # open ones
         for at, token in enumerate(tokens):
+            folded = bool(details) or within
             tables += (token.type == "table_open") - (token.type == "table_close")
+            if token.type in ("math_block", "math_block_label", "amsmath"):
+                self._formula(token.content, folded or aside or self.aside)
             if token.type == "heading_open":
                 self._heading(int(token.tag[1]), tokens[at + 1].content, folded or aside)
             elif token.type == "inline":
@@ -239,7 +160,10 @@ class _Reader:
             elif token.type in ("myst_target", "math_block_label", "amsmath"):
                 self._labelled(token.content if token.type == "myst_target" else token.info, folded)
             elif token.type == "html_block":
-                self._html(token.content)
+                details += len(re.findall("<details", token.content))
+                details -= token.content.count("</details>")
+                if re.search(r"<details[^>]*\bopen\b", token.content):
+                    self.shape.open_folds.append(token.content.strip())
 
     def read_code(self, cell: NotebookNode) -> None:
         """Read a code cell."""
@@ -318,15 +242,15 @@ class _Reader:
             self._picture()
         if name in ("math", "image", "code-block", "raw", "tableofcontents"):
             return
-        self.read(body, folded=inside, aside=aside or name in ASIDES)
+        self.read(body, within=inside, aside=aside or name in ASIDES)
 
     def _labelled(self, label: str | None, folded: bool) -> None:
         if label and folded:
             self.shape.folded.add(label)
 
-    def _html(self, content: str) -> None:
-        if re.search(r"<details[^>]*\bopen\b", content):
-            self.shape.open_folds.append(content.strip())
+    def _formula(self, tex: str, apart: bool) -> None:
+        if not apart:
+            self.shape.formulas += 1 + len(re.findall(r"\\\\(?!\s*(?:\\end|$))", tex))
 
     def _open_code(self, source: str) -> None:
         if not self.aside:

@@ -3,17 +3,15 @@
 from pathlib import Path
 
 import pytest
-from conftest import HEADER, Book, cell
+from conftest import HEADER, cell
 from myst_parser.config.main import MdParserConfig
 
-from bookbuild.__main__ import main
-from bookbuild.checks import shape
-from bookbuild.source.chapters import BookError, read_page
+from bookbuild.source import shape
+from bookbuild.source.chapters import read_page
 
 MARKDOWN = MdParserConfig(enable_extensions={"colon_fence", "dollarmath", "attrs_inline"})
 PICTURE = cell("draw()", "---", "mystnb: {image: {alt: A dot}}", "tags: [hide-input]", "---")
 FOLD = ":::{admonition} Proof\n:class: dropdown\n:name: the-fold\n\n"
-LIMITS = {"words": 20, "lines": 3, "numbers": 2, "before_picture": 12}
 
 
 @pytest.fixture
@@ -80,6 +78,7 @@ def test_words_of_the_main_line(shape_of):
         "## References\n\nMany words.",
         f"{FOLD}Many words.\n:::",
         ":::{dropdown} Hint\nMany words.\n:::",
+        "<details>\n<summary>Hint</summary>\n\nMany words.\n\n</details>",
         "::::{exercise}\n:label: ex-one\n\nMany words.\n\n:::{dropdown} Hint\nWords.\n:::\n::::",
     ],
 )
@@ -145,51 +144,16 @@ def test_references_from_the_main_line_into_a_fold(shape_of):
     found = shape_of(
         f"{FOLD}{inside}", "See {eq}`eq-inner`, {ref}`here <inner>` and {ref}`fold <the-fold>`."
     )
-    assert shape.into_folds(found, [found.folded]) == ["eq-inner", "inner"]
-    assert shape.into_folds(shape_of("See [it](#inner)."), [{"inner"}]) == ["inner"]  # another page
+    assert found.pointed & found.folded == {"eq-inner", "inner"}
+    assert shape_of("See [it](#inner).").pointed == {"inner"}
     within = shape_of(f"{FOLD}By {{eq}}`eq-inner`.\n\n{inside}")
-    assert shape.into_folds(within, [within.folded]) == []
+    assert within.pointed == set()
 
 
-def test_what_is_wrong_with_a_shape(shape_of):
-    right = shape_of(PICTURE, "A few words, 1 or 2.")
-    assert list(shape.faults_of(right, LIMITS, {})) == []
-    wrong = shape_of(
-        "word " * 15, PICTURE, "word " * 5, cell("a = 1\n" * 4), "These are 1, 2 and 3."
+def test_lines_of_displayed_mathematics(shape_of):
+    assert shape_of("$$\na = b\n$$").formulas == 1
+    assert (
+        shape_of("$$\n\\begin{aligned}\na &= b \\\\\n&= c\n\\end{aligned}\n$$ (eq-one)").formulas
+        == 2
     )
-    words, lines, picture, numbers = shape.faults_of(wrong, LIMITS, {})
-    assert words == "its main line has 27 words, of 20 at most"
-    assert lines == "4 lines of code lie open, of 3 at most"
-    assert picture == "its first picture comes after 16 words, of 12 at most"
-    assert numbers == "more than 2 numbers in a sentence: These are 1, 2 and 3."
-    assert "no picture" in next(shape.faults_of(shape_of("Words."), LIMITS, {}))
-
-
-def test_the_gate_knows_the_pages_that_are_done(book: Book):
-    rules = "pages = []\n[limits]\nwords = 3\nlines = 9\nnumbers = 2\nbefore_picture = 9\n"
-    assert list(shape.shape_faults(book.root)) == []
-    book.write("book/shape.toml", rules)
-    book.page("one", "Far too many words.\n")
-    assert list(shape.shape_faults(book.root)) == []
-    book.write("book/shape.toml", rules.replace("[]", '["one", "three"]'))
-    words, picture, absent = shape.shape_faults(book.root)
-    assert words.startswith("one: its main line has 6 words")
-    assert picture == "one: it has no picture before its first section"
-    assert absent == "book/shape.toml lists three, which is no page"
-
-
-def test_the_command_counts(book: Book, monkeypatch, capsys):
-    book.write("book/shape.toml", "pages = ['one']\n[limits]\nwords = 3\nlines = 9\nnumbers = 2\n")
-    with (book.root / "book/shape.toml").open("a") as file:
-        file.write("before_picture = 9\n")
-    monkeypatch.chdir(book.root)
-    monkeypatch.setattr("sys.argv", ["bookbuild", "shape"])
-    assert main() == 0
-    table = capsys.readouterr().out
-    assert "one *" in " ".join(table.split())
-    assert "part/two" in table
-    monkeypatch.setattr("sys.argv", ["bookbuild", "shape", "one"])
-    assert main() == 0
-    assert "no picture" in capsys.readouterr().out
-    with pytest.raises(BookError, match="names no page"):
-        shape.report(book.root, "three")
+    assert shape_of(f"{FOLD}$$\na = b\n$$\n:::").formulas == 0
