@@ -25,8 +25,8 @@ from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.diffusion.samplers import ddim, last
 from onebound.networks.unet import UNet
 from onebound.studies.scoreboard import judge
-from onebound.training.run import train
 from onebound.training.optimisers import averaged, muon
+from onebound.training.run import train
 from onebound.zoo import latent
 from onebound.zoo._unets import COSINE, from_v, tilted
 
