@@ -48,7 +48,7 @@ class Background:
         return mean, variance.sqrt()
 
     def x_0_from_residual(self, schedule: Schedule, x_t: Data, residual: Data, t: Steps) -> Data:
-        """Return mean + standard deviation * residual; for `onebound.diffusion.denoisers.denoiser`."""
+        """Return mean + standard deviation * residual: how `denoiser` reads the network."""
         check_same_shape(x_t=x_t, residual=residual)
         mean, deviation = self.moments(schedule, x_t, t)
         return mean + deviation * residual

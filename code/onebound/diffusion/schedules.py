@@ -134,7 +134,10 @@ def at(
 
 
 def schedule_from_beta(beta: Float64[Tensor, "T"]) -> Schedule:
-    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), betas in (0, 1) (`[eq-alpha-bar]`)."""
+    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), betas in (0, 1).
+
+    See `[eq-alpha-bar]`.
+    """
     return Schedule(torch.cat([beta.new_ones(1), torch.cumprod(1 - beta, 0)]))
 
 

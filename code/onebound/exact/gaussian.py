@@ -1,7 +1,7 @@
 """Gaussian data, on which diffusion can be solved: the exact denoiser and the exact bound.
 
-What chapters and tests hold the sampled quantities against. Mean and covariance are float64, and the
-denoiser answers in the type of what it is asked.
+What chapters and tests hold the sampled quantities against. Mean and covariance are float64, and
+the denoiser answers in the type of what it is asked.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
@@ -63,7 +63,7 @@ class GaussianData:
     def squared_error(
         self, schedule: Schedule, x_0: Float64[Tensor, "B D"]
     ) -> Float64[Tensor, "B steps"]:
-        """E[||x_0 - E[x_0|x_t]||^2] over the noise, for each x_0 and step (`[eq-gaussian-error]`)."""
+        """E[||x_0 - E[x_0|x_t]||^2] over the noise, at each step (`[eq-gaussian-error]`)."""
         gain = self._gain(schedule)
         alpha_bar = schedule.alpha_bar[:, None]
         offset = ((x_0 - self.mean) @ self.axes[1]) ** 2
