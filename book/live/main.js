@@ -8,6 +8,7 @@ import {firstLook} from "./first-look.js";
 import {forwardProcess} from "./forward-process.js";
 import {latentMap} from "./latent-map.js";
 import {oneStep} from "./one-step.js";
+import {playground} from "./playground.js";
 import {reverseStep} from "./reverse-step.js";
 
 const FIGURES = {
@@ -17,6 +18,7 @@ const FIGURES = {
   "forward-process": forwardProcess,
   "latent-map": latentMap,
   "one-step": oneStep,
+  playground,
   "reverse-step": reverseStep,
 };
 

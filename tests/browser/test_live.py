@@ -376,3 +376,23 @@ def test_noise_decides_how_many_digits_are_mixed(browser: Browser, anywhere: str
     shown.page.wait_for_function("location.hash.includes('seed=2')")
     shown.values()
     assert shown.visit.complaints == []
+
+
+def test_a_network_is_trained_here(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "playground", "set=ring")
+    assert shown.root.locator(".live-values").inner_text().startswith("Training")
+    assert shown.values().startswith("The network has seen")
+    smooth = shown.picture()
+    shown.control("paths").select_option("ancestral")
+    shown.values()
+    assert shown.picture() != smooth
+    shown.slide("step t of the arrows", 900)
+    shown.page.wait_for_function("location.hash.includes('t=900')")
+    assert "t = 900" in shown.values()
+    canvas = shown.root.locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    shown.page.mouse.click(box["x"] + 100, box["y"] + 100)
+    assert shown.control("data").input_value() == "yours"
+    shown.values()
+    assert shown.visit.complaints == []

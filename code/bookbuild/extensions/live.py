@@ -28,7 +28,7 @@ NEEDS = {
     "latent-map": ["vae_plane", "digits"],
     "one-step": ["unet_small", "digits"],
 }
-"""The models of the zoo that each figure needs, and "digits": test digits with their labels."""
+"""The models of the zoo that a figure needs, and "digits": test digits with their labels."""
 MEGABYTES = 4
 """The most that one figure may load."""
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z-]+)\.js";\n', re.MULTILINE)
