@@ -136,10 +136,13 @@ export function playground(root, {helper}) {
     context.globalAlpha = 1;
   }
 
-  function walk() {
+  async function walk() {
+    const mine = run;
     paths = {};
     if (state.paths === "none") return;
     for (const name of Object.keys(guesses)) {
+      await new Promise((done) => setTimeout(done)); // the page may do something else in between
+      if (mine !== run) return;
       const noise = normal(11);
       const xT = noise(2 * PATHS);
       const denoise = (x, k) => guesses[name](x, kept[k - 1]);
@@ -156,9 +159,11 @@ export function playground(root, {helper}) {
         + `${number(schedule.alphaBar[state.t], 2)}.`;
   }
 
-  function changed() {
-    if (trained >= STEPS) walk();
+  async function changed() {
+    figure.busy = true;
     tell();
+    if (trained >= STEPS) await walk();
+    figure.busy = trained < STEPS;
     figure.redraw();
   }
 
@@ -166,6 +171,7 @@ export function playground(root, {helper}) {
     const mine = ++run;
     figure.busy = true;
     [trained, loss, paths, network] = [0, 0, {}, new ToyNetwork(1)];
+    tell();
     await helper.ask("train", {options:
       {points, spread: SPREAD, alphaBar: schedule.alphaBar, steps: STEPS, seed: 1}});
     while (trained < STEPS) {
@@ -176,8 +182,7 @@ export function playground(root, {helper}) {
       tell();
       figure.redraw();
     }
-    figure.busy = false;
-    changed();
+    await changed();
     figure.settle();
   }
 

@@ -142,6 +142,8 @@ def test_the_page_answers_meanwhile(browser: Browser, site: str, name: str):
     """No task of the page's thread is long; its own time counts, not that of a busy machine."""
     page_name, place = FIGURES[name]
     visit = Visit(browser, site, page_name)
+    visit.page.wait_for_load_state("networkidle")
+    visit.page.wait_for_timeout(1000)  # what the page itself does is over
     browser.start_tracing(page=visit.page, categories=["toplevel", "devtools.timeline"])
     visit.page.locator(f"#{place} .live-start").click()
     visit.page.wait_for_function(QUIET, arg=place)
