@@ -1,5 +1,5 @@
-// The figures by their names, and how one starts. `WORKER` and `STYLE` are texts that the bundle
-// begins with: the worker's program, and the style of what is shown here only.
+// The figures by their names, and how one starts. `WORKER`, the worker's program, is a text that the
+// bundle begins with.
 
 import {boundExplorer} from "./bound-explorer.js";
 import {drawAndDenoise} from "./draw-and-denoise.js";
@@ -8,6 +8,7 @@ import {firstLook} from "./first-look.js";
 import {forwardProcess} from "./forward-process.js";
 import {latentMap} from "./latent-map.js";
 import {oneStep} from "./one-step.js";
+import {playground} from "./playground.js";
 import {reverseStep} from "./reverse-step.js";
 
 const FIGURES = {
@@ -17,12 +18,9 @@ const FIGURES = {
   "forward-process": forwardProcess,
   "latent-map": latentMap,
   "one-step": oneStep,
+  playground,
   "reverse-step": reverseStep,
 };
-
-const style = document.createElement("style");
-style.textContent = STYLE;
-document.head.append(style);
 
 const asked = {};
 /** What the figures share: files by their names, and one worker, which is started if one asks. */

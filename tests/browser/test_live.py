@@ -142,6 +142,8 @@ def test_the_page_answers_meanwhile(browser: Browser, site: str, name: str):
     """No task of the page's thread is long; its own time counts, not that of a busy machine."""
     page_name, place = FIGURES[name]
     visit = Visit(browser, site, page_name)
+    visit.page.wait_for_load_state("networkidle")
+    visit.page.wait_for_timeout(1000)  # what the page itself does is over
     browser.start_tracing(page=visit.page, categories=["toplevel", "devtools.timeline"])
     visit.page.locator(f"#{place} .live-start").click()
     visit.page.wait_for_function(QUIET, arg=place)
@@ -374,5 +376,25 @@ def test_noise_decides_how_many_digits_are_mixed(browser: Browser, anywhere: str
     assert mixed() > 5
     shown.press("Other noise")
     shown.page.wait_for_function("location.hash.includes('seed=2')")
+    shown.values()
+    assert shown.visit.complaints == []
+
+
+def test_a_network_is_trained_here(browser: Browser, anywhere: str):
+    shown = Shown(browser, anywhere, "playground", "set=ring")
+    assert shown.root.locator(".live-values").inner_text().startswith("Training")
+    assert shown.values().startswith("The network has seen")
+    smooth = shown.picture()
+    shown.control("paths").select_option("ancestral")
+    shown.values()
+    assert shown.picture() != smooth
+    shown.slide("step t of the arrows", 900)
+    shown.page.wait_for_function("location.hash.includes('t=900')")
+    assert "t = 900" in shown.values()
+    canvas = shown.root.locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    shown.page.mouse.click(box["x"] + 100, box["y"] + 100)
+    assert shown.control("data").input_value() == "yours"
     shown.values()
     assert shown.visit.complaints == []

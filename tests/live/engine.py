@@ -21,11 +21,13 @@ MODULES = [
     "pad",
     "parabola",
     "plane",
+    "playground",
     "random",
     "reverse-step",
     "samplers",
     "schedules",
     "tensors",
+    "toy-network",
 ]
 # What a browser has, and V8 alone has not; and arrays as text, since JSON of millions is slow.
 PRELUDE = """

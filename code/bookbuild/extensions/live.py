@@ -28,7 +28,7 @@ NEEDS = {
     "latent-map": ["vae_plane", "digits"],
     "one-step": ["unet_small", "digits"],
 }
-"""The models of the zoo that each figure needs, and "digits": test digits with their labels."""
+"""The models of the zoo that a figure needs, and "digits": test digits with their labels."""
 MEGABYTES = 4
 """The most that one figure may load."""
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z-]+)\.js";\n', re.MULTILINE)
@@ -140,10 +140,8 @@ def zoo_file(sources: Path, need: str) -> Path:
 
 def engine_file(sources: Path) -> tuple[str, str]:
     """Return the program of all figures: the name of its file, and its text."""
-    style = (sources / "live.css").read_text(encoding="utf-8")
-    worker = bundle(sources, "worker")
-    text = f"const WORKER = {json.dumps(worker)}, STYLE = {json.dumps(style)};\n"
-    return _named("engine", f"{{\n{text}{bundle(sources, 'main')}}}\n")
+    worker = f"const WORKER = {json.dumps(bundle(sources, 'worker'))};\n"
+    return _named("engine", f"{{\n{worker}{bundle(sources, 'main')}}}\n")
 
 
 def file_of(sources: Path, need: str) -> tuple[str, str]:

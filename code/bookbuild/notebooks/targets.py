@@ -81,8 +81,8 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                         given = number("equation")
                         found[label] = Target(page.name, f"equation-{label}", "", given)
                     case Directive(name, argument, options, _) if name in KINDS:
-                        counted = "nonumber" not in options
-                        given = number(name.replace("live", "figure")) if counted else ""
+                        kind = "figure" if name == "live" else name
+                        given = number(kind) if "nonumber" not in options else ""
                         if label := options.get("label", options.get("name")):
                             found[label] = Target(page.name, label, KINDS[name], given, argument)
                     case Directive(name="solution-start", argument=about, options=options):
