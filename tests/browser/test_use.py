@@ -28,6 +28,30 @@ def test_search_by_keyboard_alone(browser: Browser, anywhere: str):
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("FID", "measuring-diffusion"),
+        ("IWAE", "measuring-a-vae"),
+        ("beta", "notation"),
+        ("reparameterisation", "elbo"),
+    ],
+)
+def test_search_finds_the_page_that_explains(browser: Browser, site: str, words: str, name: str):
+    visit = Visit(browser, site, f"search.html?q={words}")
+    first = visit.page.locator("#search-results li a").first
+    assert first.get_attribute("href").endswith(f"/{name}.html")
+    assert visit.page.locator("#search-results mark").count()
+    assert not any("searchindex" in address for address in visit.loaded)
+    assert visit.complaints == []
+
+
+def test_search_that_finds_nothing_says_so(browser: Browser, site: str):
+    visit = Visit(browser, site, "search.html?q=xyzzyplugh")
+    visit.page.wait_for_selector("#search-results [role=status]")
+    assert visit.page.inner_text("#search-results").startswith("No pages for")
+
+
 def test_the_skip_link_and_the_search_button_come_first(browser: Browser, site: str):
     page = Visit(browser, site, "elbo.html").page
     page.keyboard.press("Tab")

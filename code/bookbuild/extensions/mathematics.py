@@ -22,6 +22,7 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+from bookbuild.notebooks.plain import expand
 from bookbuild.source.memory import Memory
 
 LOGGER = logging.getLogger(__name__)
@@ -109,10 +110,12 @@ class _Renderer:
     """A typesetter for one build; a program that runs, so that no environment can hold it."""
 
     typesetter: Typesetter
+    macros: dict[str, Any]
 
     def start(self, app: Sphinx) -> None:
         tex = (app.config.mathjax3_config or {}).get("tex", {})
-        self.typesetter = Typesetter(tex.get("macros", {}), app.srcdir.parent)
+        self.macros = tex.get("macros", {})
+        self.typesetter = Typesetter(self.macros, app.srcdir.parent)
         if app.builder.format == "html":
             folder = Path(app.outdir, "_static/mathematics")
             shutil.copytree(mathjax() / FONTS, folder, dirs_exist_ok=True)
@@ -130,7 +133,11 @@ class _Renderer:
 
     def display(self, translator: HTML5Translator, node: nodes.math_block) -> None:
         body = translator.body
-        body.append(translator.starttag(node, "div", CLASS="math notranslate nohighlight"))
+        # To be copied: in TeX that needs no definitions of this book's.
+        source = {"data-tex": expand(node.astext().strip(), self.macros)}
+        body.append(
+            translator.starttag(node, "div", CLASS="math notranslate nohighlight", **source)
+        )
         if node["number"]:
             body.append(f'<span class="eqno">({get_node_equation_number(translator, node)})')
             translator.add_permalink_ref(node, "Link to this equation")

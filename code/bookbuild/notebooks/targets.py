@@ -20,6 +20,7 @@ PROVED = ("algorithm", "axiom", "corollary", "definition", "example", "lemma", "
 KINDS = {
     "exercise": "Exercise",
     "figure": "Fig.",
+    "live": "Fig.",
     **{f"prf:{name}": name.title() for name in (*PROVED, "property", "remark", "theorem")},
 }
 
@@ -80,7 +81,8 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                         given = number("equation")
                         found[label] = Target(page.name, f"equation-{label}", "", given)
                     case Directive(name, argument, options, _) if name in KINDS:
-                        given = number(name) if "nonumber" not in options else ""
+                        counted = "nonumber" not in options
+                        given = number(name.replace("live", "figure")) if counted else ""
                         if label := options.get("label", options.get("name")):
                             found[label] = Target(page.name, label, KINDS[name], given, argument)
                     case Directive(name="solution-start", argument=about, options=options):

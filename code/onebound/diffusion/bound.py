@@ -74,7 +74,7 @@ def kl_coefficients(schedule: Schedule, variance: Table) -> tuple[Table, Table]:
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 
     The weight is that of `[eq-step-kl-x0]`, and excess what a variance other than beta_tilde costs
-    each dimension (`[eq-step-kl]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, for
+    each dimension (`[eq-step-snr]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, for
     beta_tilde_1 is 0. The weight at t = 1 is that of the squared error in minus the log of a normal
     decoder p(x_0|x_1). Ho, Jain and Abbeel (2020), equation 8; Kingma, Salimans, Poole and Ho
     (2021).

@@ -1,66 +1,49 @@
 """The Gaussian posterior of each image, found by search where an encoder only guesses it."""
 
 import torch
-from torch import Generator, Tensor
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
 
-from onebound.checks import check_positive
-from onebound.distributions import log_prob_normal, sample_normal
 from onebound.vae.model import VAE
 
 
+class Given(nn.Module):
+    """An encoder that gives the answers it was made with, one for each image."""
+
+    def __init__(self, mu: Float[Tensor, "B L"], logvar: Float[Tensor, "B L"]) -> None:
+        super().__init__()
+        self.mu, self.logvar = mu, logvar
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+        """Return `mu` and `logvar`, whatever the images."""
+        return self.mu, self.logvar
+
+
 def log_weights(
-    model: VAE, x: Tensor, mu: Tensor, logvar: Tensor, k: int, generator: Generator | None = None
-) -> Tensor:
+    model: VAE,
+    x: Float[Tensor, "B C H W"],
+    mu: Float[Tensor, "B L"],
+    logvar: Float[Tensor, "B L"],
+    k: int,
+    generator: Generator | None = None,
+) -> Float[Tensor, "B {k}"]:
     """Log importance weights of k draws from a Gaussian of each image's own (`[eq-vae-weights]`).
 
-    What `VAE.log_weights` gives, with any Gaussian in the place of the encoder's answer.
-
-    Parameters
-    ----------
-    x
-        Images in [0, 1], shape (B, 1, 28, 28); the likelihood may ask for {0, 1}.
-    mu, logvar
-        Of the Gaussians, shape (B, L).
-    k
-        Draws for each image; all B * k pass the decoder at once.
-    generator
-        Source of the noise; None takes torch's global one.
-
-    Returns
-    -------
-    Tensor
-        Nats, shape (B, k); the mean over the draws estimates the evidence lower bound.
-
-    Raises
-    ------
-    ValueError
-        If `k` is below 1, and as the decoder and the likelihood.
+    What `VAE.log_weights` gives, with these in the place of the encoder's answers. The mean over
+    the draws estimates the evidence lower bound.
     """
-    check_positive("k", k)
-    mu, logvar = mu.repeat_interleave(k, 0), logvar.repeat_interleave(k, 0)
-    z = sample_normal(mu, logvar, generator)
-    zero = z.new_zeros(())
-    log_joint = model.log_prob(x.repeat_interleave(k, 0), model.decode(z))
-    log_joint = log_joint + log_prob_normal(z, zero, zero)
-    return (log_joint - log_prob_normal(z, mu, logvar)).unflatten(0, (len(x), k))
+    return VAE(Given(mu, logvar), model.decoder, model.log_prob).log_weights(x, k, generator)
 
 
 def fit_posterior(
-    model: VAE, x: Tensor, steps: int = 150, generator: Generator | None = None
-) -> tuple[Tensor, Tensor]:
+    model: VAE, x: Float[Tensor, "B C H W"], steps: int = 150, generator: Generator | None = None
+) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
     """Search for the Gaussian with the highest bound, for each image alone (`[eq-inference-gaps]`).
 
     Starts from the encoder's answer and climbs the bound of four draws by Adam, with a rate that
-    falls to zero; the model stays as it is.
-
-    Returns
-    -------
-    tuple
-        Means and log-variances, each (B, L), without a graph.
-
-    References
-    ----------
-    Cremer, Li and Duvenaud (2018).
+    falls to zero; the model stays as it is. Cremer, Li and Duvenaud (2018).
     """
     with torch.no_grad():
         mu, logvar = (part.clone().requires_grad_() for part in model.encode(x))
@@ -69,7 +52,8 @@ def fit_posterior(
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / steps)
         bound = log_weights(model, x, mu, logvar, 4, generator).mean(1)
-        for part, gradient in zip(q, torch.autograd.grad(-bound.sum(), q), strict=True):
+        gradients = torch.autograd.grad(-bound.sum(), q)
+        for part, gradient in zip(q, gradients, strict=True):
             part.grad = gradient
         optimiser.step()
     return mu.detach(), logvar.detach()

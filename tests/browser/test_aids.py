@@ -1,0 +1,141 @@
+"""What helps a reader on a page: cards, enlarged pictures, TeX to copy; code that fits."""
+
+import pytest
+from conftest import HTML
+from playwright.sync_api import Browser, Page
+from test_pages import AXE, AXE_RUN, OVERFLOW, SHIFT
+from visit import Visit
+
+DISK = f"file://{HTML}/"
+CARD = "#reference-card"
+WAYS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
+
+
+def reference(page: Page, place: str, *, here: bool = False):
+    link = f"a.reference.internal[href{'^' if here else '*'}='#{place}']"
+    return page.locator(f"article {link}").first
+
+
+@pytest.mark.parametrize(("width", "scheme"), WAYS)
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("equation-eq-marginal", "mjx-container"),
+        ("term-", "dd"),
+        ("fig-", "img"),
+        ("theorem-", ".proof-title, p"),
+    ],
+)
+def test_what_a_reference_leads_to_is_shown(
+    browser: Browser, site: str, place: str, shown: str, width: int, scheme: str
+):
+    visit = Visit(browser, site, "elbo.html", width, color_scheme=scheme, reduced_motion="reduce")
+    page = visit.page
+    link = reference(page, place)
+    if not link.count():
+        pytest.skip(f"the page has no reference to a {place}")
+    link.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(f"{CARD}:popover-open {shown}")
+    assert link.get_attribute("aria-describedby") == "reference-card"
+    box = page.locator(CARD).bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    assert not page.locator(f"{CARD} [id], {CARD} a, {CARD} button").count()
+    assert page.evaluate(OVERFLOW) == []
+    page.evaluate(AXE)
+    assert page.evaluate(AXE_RUN, {}) == []
+    page.keyboard.press("Escape")
+    page.wait_for_selector(CARD, state="hidden")
+    assert link.get_attribute("aria-describedby") is None
+    assert page.evaluate(SHIFT) < 0.05
+    assert visit.complaints == []
+
+
+def test_a_card_waits_while_the_pointer_is_on_it(browser: Browser, site: str):
+    page = Visit(browser, site, "elbo.html").page
+    reference(page, "equation-eq-marginal").hover()
+    page.wait_for_selector(f"{CARD}:popover-open")
+    page.locator(CARD).hover()
+    page.wait_for_timeout(600)
+    assert page.locator(CARD).is_visible()
+    page.mouse.move(2, 2)
+    page.wait_for_selector(CARD, state="hidden")
+
+
+def test_a_finger_touches_once_to_see_and_twice_to_go(browser: Browser, site: str):
+    page = Visit(browser, site, "elbo.html", 360, has_touch=True, is_mobile=True).page
+    link = reference(page, "equation-eq-marginal")
+    link.tap()
+    page.wait_for_selector(f"{CARD}:popover-open")
+    assert "elbo.html" in page.url
+    link.tap()
+    page.wait_for_url("**/latent-variables.html#equation-eq-marginal")
+
+
+def test_cards_of_the_same_page_from_disk(browser: Browser):
+    visit = Visit(browser, DISK, "elbo.html")
+    reference(visit.page, "equation-eq-", here=True).hover()
+    visit.page.wait_for_selector(f"{CARD}:popover-open mjx-container")
+    visit.page.keyboard.press("Escape")
+    visit.page.locator("article a.reference.internal[href*='.html#']").first.hover()
+    visit.page.wait_for_timeout(600)
+    assert not visit.page.locator(CARD).is_visible()
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), WAYS)
+def test_a_picture_is_enlarged(browser: Browser, anywhere_page, width: int, scheme: str):
+    page = anywhere_page(browser, width, color_scheme=scheme, reduced_motion="reduce")
+    image = page.locator("img.enlarges").first
+    said = image.get_attribute("alt")
+    image.focus()
+    page.keyboard.press("Enter")
+    large = page.locator("dialog.enlarged[open] img")
+    assert large.get_attribute("alt") == said
+    box = large.bounding_box()
+    assert box["width"] <= width
+    assert box["height"] <= 800
+    assert page.evaluate(OVERFLOW) == []
+    page.evaluate(AXE)
+    assert page.evaluate(AXE_RUN, {}) == []
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog.enlarged", state="hidden")
+    assert image.evaluate("image => image === document.activeElement")
+    image.click()
+    page.click("dialog.enlarged button")
+    page.wait_for_selector("dialog.enlarged", state="hidden")
+
+
+@pytest.fixture(params=["served", "from disk"])
+def anywhere_page(request: pytest.FixtureRequest, site: str):
+    where = site if request.param == "served" else DISK
+    return lambda browser, width, **options: (
+        Visit(browser, where, "elbo.html", width, **options).page
+    )
+
+
+def test_the_tex_of_an_equation_is_copied(browser: Browser, site: str):
+    allowed = ["clipboard-read", "clipboard-write"]
+    page = Visit(browser, site, "elbo.html", permissions=allowed).page
+    equation = page.locator("#equation-eq-jensen")
+    equation.hover()
+    button = equation.get_by_role("button", name="Copy the TeX of equation")
+    button.click()
+    page.wait_for_function(
+        "document.querySelector('#equation-eq-jensen button').innerText == 'Copied'"
+    )
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert r"\log \operatorname{\mathbb{E}}" in copied
+    assert r"\E[" not in copied  # the book's own command
+
+
+@pytest.mark.parametrize("width", [960, 1100, 1280, 1680])
+@pytest.mark.parametrize("name", ["elbo", "training"])
+def test_code_fits_its_column_on_a_desk(browser: Browser, site: str, name: str, width: int):
+    page = Visit(browser, site, f"{name}.html", width).page
+    wide = """[...document.querySelectorAll("article div.highlight pre")]
+        .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.textContent)"""
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    assert page.evaluate(wide) == []
