@@ -247,7 +247,7 @@ def test_discretised_logistic_levels_sum_to_one(dtype, mean, log_scale):
     assert finite(nats)
     assert (nats <= 0).all()
     assert torch.logsumexp(nats.double(), 0).abs().item() < 30 * tolerance(dtype)
-    logits = likelihoods.discretised_logistic_logits(mean, log_scale).flatten()
+    logits = likelihoods.discretised_logistic_logits(mean.reshape(1, 1, 1, 1), log_scale).flatten()
     torch.testing.assert_close(logits, nats, rtol=1e-4, atol=1e-4)
 
 
