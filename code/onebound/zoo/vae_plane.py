@@ -20,8 +20,7 @@ RECIPE: dict[str, Any] = {"epochs": 60, "batch_size": 128, "learning_rate": 2e-3
 def build() -> VAE:
     """Return the model before training."""
     torch.manual_seed(RECIPE["seed"])
-    size = {"latent_size": 2, "hidden_size": 200}
-    return VAE(MLPEncoder(**size), MLPDecoder(**size))
+    return VAE(MLPEncoder(2, hidden_size=200), MLPDecoder(2, hidden_size=200))
 
 
 def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:
