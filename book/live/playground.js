@@ -141,13 +141,17 @@ export function playground(root, {helper}) {
     paths = {};
     if (state.paths === "none") return;
     for (const name of Object.keys(guesses)) {
-      await new Promise((done) => setTimeout(done)); // the page may do something else in between
-      if (mine !== run) return;
       const noise = normal(11);
       const xT = noise(2 * PATHS);
       const denoise = (x, k) => guesses[name](x, kept[k - 1]);
-      const steps = [...ddim(coarse, denoise, xT, state.paths === "ddim" ? 0 : 1, noise)];
-      paths[name] = [xT, ...steps.map((step) => step.xS)];
+      const path = [xT];
+      for (const {t, xS} of ddim(coarse, denoise, xT, state.paths === "ddim" ? 0 : 1, noise)) {
+        path.push(xS);
+        if (t % 5) continue;
+        await new Promise((done) => setTimeout(done)); // the page may do something else in between
+        if (mine !== run) return;
+      }
+      paths[name] = path;
     }
   }
 
