@@ -74,7 +74,8 @@
     if (wanted !== link) return;
     hide();
     if (!found) return;
-    card.replaceChildren(...copy(found, address));
+    const copies = copy(found, address);
+    card.replaceChildren(...(found[0].matches("dt") ? [make("dl", {}, ...copies)] : copies));
     card.showPopover();
     const {left, top, bottom} = link.getClientRects()[0];
     const {offsetWidth: width, offsetHeight: height} = card;

@@ -47,7 +47,7 @@ def test_search_finds_the_page_that_explains(browser: Browser, site: str, words:
 
 
 def test_search_that_finds_nothing_says_so(browser: Browser, site: str):
-    visit = Visit(browser, site, "search.html?q=xyzzyplugh")
+    visit = Visit(browser, site, "search.html?q=漢字")
     visit.page.wait_for_selector("#search-results [role=status]")
     assert visit.page.inner_text("#search-results").startswith("No pages for")
 

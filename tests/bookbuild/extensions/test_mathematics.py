@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from conftest import Book
 
 from bookbuild.extensions import mathematics
@@ -99,3 +100,12 @@ def test_an_unreadable_formula_fails_the_build(
     with pytest.raises(BookError, match="Sphinx"):
         mathematical.build()
     assert r"index.md:3: WARNING: MathJax cannot read '\\nonsense'" in capsys.readouterr().err
+
+
+def test_an_equation_carries_its_tex_without_the_commands_of_the_book(mathematical: Book):
+    macros = "mathjax3_config: {tex: {macros: {half: '\\frac{1}{2}'}}}"
+    mathematical.edit("_config.yml", "config: {", f"config: {{{macros}, ")
+    mathematical.edit("book/index.md", "a &= b", r"a &= \half b \text{ < c}")
+    mathematical.build()
+    equation = BeautifulSoup(mathematical.html("index"), "html.parser").select_one("div.math")
+    assert equation["data-tex"] == "a &= \\frac{1}{2} b \\text{ < c} \\\\ &= c"
