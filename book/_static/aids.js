@@ -130,9 +130,8 @@
   };
 
   const give_lens = () => {
-    const picture = make("img", {alt: ""});
     const close = make("button", {type: "button", className: "btn btn-sm", textContent: "Close"});
-    const dialog = make("dialog", {className: "enlarged"}, close, picture);
+    const dialog = make("dialog", {className: "enlarged"}, close);
     dialog.setAttribute("aria-label", "Picture, enlarged");
     close.addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
@@ -145,9 +144,8 @@
       image.setAttribute("aria-haspopup", "dialog");
       image.classList.add("enlarges");
       const open = () => {
-        Object.assign(picture, {src: image.src, alt: image.alt});
-        picture.width = image.naturalWidth;
-        picture.height = image.naturalHeight;
+        const {src, alt, naturalWidth: width, naturalHeight: height} = image;
+        dialog.replaceChildren(close, make("img", {src, alt, width, height}));
         dialog.showModal();
       };
       image.addEventListener("click", open);

@@ -161,7 +161,7 @@ def spoken(symbols: str) -> str:
     words = []
     for symbol in unicodedata.normalize("NFKC", symbols):
         found = _GREEK.fullmatch(unicodedata.name(symbol, ""))
-        name = found[1].lower().replace("lamda", "lambda") if found else ""
+        name = found[1].lower().replace("mda", "mbda") if found else ""
         words.append(f" {symbol} {name} " if found else symbol)
     return " ".join("".join(words).split())
 
