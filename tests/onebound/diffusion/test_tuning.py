@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from onebound.data.images import to_signed
 from onebound.diffusion import tuning
-from onebound.diffusion.bound import Bound, bound, optimal_variance, reverse_variance
+from onebound.diffusion.bound import Bound, bound, equal_chances, optimal_variance, reverse_variance
 from onebound.diffusion.loss import stratified_t
 from onebound.diffusion.schedules import Schedule, cosine_schedule, log_snr_schedule
 from onebound.evaluation.estimates import estimate
@@ -68,8 +70,9 @@ def test_errors_proportional_to_the_noise_are_not_changed_by_averaging():
     torch.testing.assert_close(found[1:], 784 * (1 - schedule.alpha_bar[1:]), rtol=1e-3, atol=1e-9)
 
 
-def test_averaging_takes_the_steps_within_the_width():
-    schedule = log_snr_schedule(5, first=2.0, last=-2.0)  # one step a unit of log-SNR
+@pytest.mark.parametrize(("first", "width"), [(2.0, {"width": 1.1}), (0.4, {})])
+def test_averaging_takes_the_steps_within_the_width(first, width):
+    schedule = log_snr_schedule(5, first=first, last=-first)  # a step a unit, and a fifth of one
 
     def growing(x_t, t):
         unit = (1 - schedule.alpha_bar).sqrt().float()[t].reshape(-1, 1, 1, 1)
@@ -77,7 +80,7 @@ def test_averaging_takes_the_steps_within_the_width():
 
     levels = some_levels(1).expand(500, -1, -1, -1)
     image = to_signed(levels[:1])
-    found = tuning.squared_errors(schedule, growing, levels, seeded(1), width=1.1)
+    found = tuning.squared_errors(schedule, growing, levels, seeded(1), **width)
     in_v = (found / 784 / (1 - schedule.alpha_bar))[1:]
     # The chances are equal, so each mean is that of up to three neighbours.
     expected = torch.tensor([1.5, 2.0, 3.0, 4.0, 4.5]).double()
@@ -121,6 +124,42 @@ def test_bits_are_minus_the_bound_of_all_steps():
     torch.testing.assert_close(found.kl_prior, bits_per_dim(-whole.kl_prior))
     gap = estimate(tuning.total(found) - bits_per_dim(whole.elbo))
     assert abs(gap.mean) < 4 * gap.stderr
+
+
+@pytest.mark.parametrize("best", [0, 3, 9])
+def test_the_decoders_variance_is_the_likeliest_of_ten_multiples(best, monkeypatch):
+    schedule, levels, tried = cosine_schedule(7), some_levels(1), []
+    error = to_signed(levels).double().square().mean().item()
+
+    def likelihood(x_0, x_0_hat, logvar):
+        tried.append(math.exp(logvar.item()) / error)
+        return -((len(tried) - 1 - best) ** 2) * torch.ones(len(x_0))
+
+    monkeypatch.setattr(tuning, "log_prob_discretised_normal", likelihood)
+    found = tuning.decoder_variance(schedule, zero, levels, seeded(1))
+    assert tried == pytest.approx([2.0**power for power in range(-2, 8)], rel=1e-5)
+    assert found == pytest.approx(error * 2.0 ** (best - 2), rel=1e-6)
+
+
+def test_a_thousand_images_choose_the_decoders_variance(monkeypatch):
+    monkeypatch.setattr(tuning, "decoder_variance", lambda s, d, levels, g: len(levels) / 1e6)
+    levels = some_levels(1).expand(1010, -1, -1, -1)
+    found = tuning.tune(cosine_schedule(3), zero, levels, seeded(1))
+    assert found.variance[1].item() == 1000 / 1e6
+
+
+def test_one_image_is_enough_and_one_pass_unless_told():
+    schedule, levels = cosine_schedule(3), some_levels(1)
+    tuned = tuning.tuned(schedule, torch.ones(4).double(), 0.1, 784)
+    assert tuning.tune(schedule, zero, levels.expand(20, -1, -1, -1), seeded(1)).variance[1] > 0
+    unless_told = tuning.bits(schedule, zero, levels, tuned, seeded(2))
+    told = tuning.bits(schedule, zero, levels, tuned, seeded(2), passes=1)
+    assert torch.equal(tuning.total(unless_told), tuning.total(told))
+
+
+def test_a_single_step_has_no_chances():
+    assert equal_chances(cosine_schedule(1)).tolist() == [0, 0]
+    assert equal_chances(cosine_schedule(3)).tolist() == [0, 0, 0.5, 0.5]
 
 
 def test_the_total_is_the_sum_of_the_three_groups_of_each_image():
