@@ -97,7 +97,7 @@ $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
 	@touch $@
 
 check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
-	$(BIN)/python -m pytest --numprocesses auto tests/browser/test_pages.py tests/browser/test_use.py
+	$(BIN)/python -m pytest --numprocesses auto tests/browser/test_pages.py tests/browser/test_use.py tests/browser/test_live.py
 	$(BIN)/python -m pytest tests/browser/test_lighthouse.py
 
 pdf: _build/onebound.pdf ## print the book into _build/onebound.pdf and check it; needs Chromium (minutes)

@@ -4,9 +4,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from onebound.diffusion.bound import bound, equal_chances
 from onebound.diffusion.schedules import cosine_schedule, linear_schedule, log_snr_schedule
 
 SCHEDULES = [linear_schedule, cosine_schedule, log_snr_schedule]
+
+
+def by_a_random_step(schedule, *arguments, **named):
+    """The bound from the decoder and one step of each example, all steps alike."""
+    return bound(schedule, *arguments, **named, chances=equal_chances(schedule))
+
 
 READS = {  # what makes a device wait: a value of a tensor decides on the host
     torch.ops.aten._local_scalar_dense,

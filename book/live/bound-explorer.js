@@ -2,13 +2,13 @@
 
 import {COLOURS, Figure, number, still} from "./figure.js";
 import {GRID, logNormal, Posterior} from "./parabola.js";
+import {draggable} from "./plot.js";
 
 const SIGMA = 0.4;
 const [LEFT, RIGHT] = [-2.4, 2.4];
 const LOWEST = 8; // nats below log p(x) where the bar begins
 const LEAST = 0.06, MOST = 1.6; // of s
 const [BOUND, GAP] = [COLOURS[0], COLOURS[1]];
-const NEAR = 28; // pixels around a handle
 
 export function boundExplorer(root) {
   let posterior, running = false;
@@ -196,35 +196,14 @@ export function boundExplorer(root) {
     }],
   );
 
-  let dragged;
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top, box.width, box.height];
-  };
+  const place = () => handles(canvas.clientWidth, canvas.clientHeight);
   canvas.classList.add("live-drag");
-  canvas.addEventListener("pointerdown", (event) => {
-    const [px, py, width, height] = at(event);
-    const far = Object.entries(handles(width, height))
-      .map(([name, [x, y]]) => [Math.hypot(px - x, py - y), name]);
-    const [distance, name] = far.sort((a, b) => a[0] - b[0])[0];
-    if (distance > NEAR) return;
+  draggable(figure, place, (name, px) => {
     stop();
-    dragged = name;
-    canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!dragged) return;
-    const [px, , width, height] = at(event);
-    const z = plot(width, height).z(px);
-    if (dragged === "m") within(z, state.s);
+    const z = plot(canvas.clientWidth, canvas.clientHeight).z(px);
+    if (name === "m") within(z, state.s);
     else within(state.m, Math.abs(z - state.m));
   });
-  const drop = () => {
-    if (dragged) figure.settle();
-    dragged = undefined;
-  };
-  canvas.addEventListener("pointerup", drop);
-  canvas.addEventListener("pointercancel", drop);
   observe();
   return figure;
 }

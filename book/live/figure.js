@@ -193,6 +193,12 @@ export class Helper {
     };
   }
 
+  /** Give it a model's weights, once. */
+  load(name, base64) {
+    this.loaded ??= {};
+    return (this.loaded[name] ??= this.ask("load", {name, base64}));
+  }
+
   ask(question, rest = {}) {
     const id = (this.last = (this.last ?? 0) + 1);
     return new Promise((resolve, reject) => {

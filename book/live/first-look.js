@@ -6,7 +6,10 @@ const SIDE = 28, COLUMNS = 4, COUNT = 16, GAP = 2;
 const SLOWEST = 70; // milliseconds for which a step is shown, at least
 const WAIT = 250; // before a setting that may change further starts a new run
 
-export function firstLook(root, helper, model) {
+const MODEL = "unet_classes";
+
+export async function firstLook(root, {helper, files}) {
+  await helper.load(MODEL, files[MODEL]);
   let taken = [], run = 0, playing = false, seconds = 0, waiting;
   const figure = new Figure(root, {
     label: "Two squares of sixteen pictures: left what the network is shown, right its guesses",
@@ -106,7 +109,7 @@ export function firstLook(root, helper, model) {
     const options = {count: COUNT, steps, seed, eta: noise, strength, digits: digits()};
     figure.busy = true;
     show();
-    await helper.ask("begin", {model, options});
+    await helper.ask("begin", {model: MODEL, options});
     return to === undefined ? goOn() : move(to);
   }
 

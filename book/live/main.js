@@ -1,43 +1,43 @@
-// The figures by their names, and how one starts. `WORKER` and `STYLE` are texts that the bundle
-// begins with: the worker's program, and the style of what is shown here only.
+// The figures by their names, and how one starts. `WORKER`, the worker's program, is a text that the
+// bundle begins with.
 
 import {boundExplorer} from "./bound-explorer.js";
+import {drawAndDenoise} from "./draw-and-denoise.js";
 import {Helper} from "./figure.js";
 import {firstLook} from "./first-look.js";
+import {forwardProcess} from "./forward-process.js";
+import {latentMap} from "./latent-map.js";
+import {oneStep} from "./one-step.js";
+import {playground} from "./playground.js";
+import {reverseStep} from "./reverse-step.js";
 
 const FIGURES = {
-  "bound-explorer": {begin: boundExplorer},
-  "first-look": {begin: firstLook, needs: "unet_classes"},
+  "bound-explorer": boundExplorer,
+  "draw-and-denoise": drawAndDenoise,
+  "first-look": firstLook,
+  "forward-process": forwardProcess,
+  "latent-map": latentMap,
+  "one-step": oneStep,
+  playground,
+  "reverse-step": reverseStep,
 };
 
-let helper;
-const loaded = {};
+const asked = {};
+/** What the figures share: files by their names, and one worker, which is started if one asks. */
+const shared = {
+  files: {},
+  get helper() {
+    return (this.worker ??= new Helper(WORKER));
+  },
+};
 
-function decorate() {
-  const style = document.createElement("style");
-  style.textContent = STYLE;
-  document.head.append(style);
-}
-
-/** Weights come as scripts, which a page from disk may load too; the worker gets them once. */
-async function load(name, address, script) {
-  await script(address);
-  const base64 = globalThis.onebound.files[name];
-  delete globalThis.onebound.files[name];
-  await helper.ask("load", {name, base64});
-}
-
-/** Start the figure in `root`; `script` loads one from an address. */
+/** Start the figure in `root`; `script` loads a file, which a page from disk may do too. */
 async function start(root, script) {
-  const {begin, needs} = FIGURES[root.dataset.live];
-  if (needs) {
-    helper ??= new Helper(WORKER);
-    await (loaded[needs] ??= load(needs, root.dataset.weights, script));
-  }
-  const figure = begin(root, helper, needs);
+  const files = JSON.parse(root.dataset.files);
+  await Promise.all(Object.entries(files).map(([name, address]) => (asked[name] ??= script(address))));
+  const figure = await FIGURES[root.dataset.live](root, shared);
   figure.show();
   return figure;
 }
 
-decorate();
-globalThis.onebound = {files: {}, start};
+globalThis.onebound = {files: shared.files, start};

@@ -1,5 +1,8 @@
 // `onebound.diffusion.schedules`: entry t is step t, entry 0 the clean image.
 
+/** The log of signal to noise for a share of signal. */
+export const logSnrOf = (alphaBar) => Math.log(alphaBar) - Math.log1p(-alphaBar);
+
 export class Schedule {
   /** From alpha_bar_0 = 1 downwards. */
   constructor(alphaBar) {
@@ -14,7 +17,7 @@ export class Schedule {
   }
 
   get logSnr() {
-    return this.alphaBar.map((a) => Math.log(a) - Math.log1p(-a));
+    return this.alphaBar.map(logSnrOf);
   }
 
   /** The schedule of those steps alone, which rise. */

@@ -1,11 +1,10 @@
 // `onebound.networks.unet.UNet`, one image at a time, from the weights that the zoo keeps.
 
+import {linear, silu} from "./layers.js";
 import {Machine} from "./machine.js";
 
 const WAVES = 64;
 const EPSILON = 1e-5;
-
-const silu = (x) => x / (1 + Math.exp(-x));
 
 /** Sines and cosines that describe step t of T, in the precision of the training. */
 function waves(T, t) {
@@ -19,14 +18,6 @@ function waves(T, t) {
     described[i + WAVES / 2] = Math.cos(angle);
   }
   return described;
-}
-
-/** A layer of few numbers, in plain JavaScript. */
-function linear(weight, bias, x) {
-  return Float32Array.from(bias, (sum, o) => {
-    for (let k = 0; k < x.length; k++) sum += weight[o * x.length + k] * x[k];
-    return sum;
-  });
 }
 
 export class UNet {

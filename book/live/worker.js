@@ -2,9 +2,10 @@
 
 import {PixelModel} from "./diffusion.js";
 import {bytesOf, tensorsOf} from "./tensors.js";
+import {Training} from "./toy-network.js";
 
 const models = {};
-let steps;
+let steps, training;
 
 /** Grey levels of images in [-1, 1]. */
 const levels = (x) => Uint8ClampedArray.from(x, (value) => 127.5 * (value + 1));
@@ -12,6 +13,16 @@ const levels = (x) => Uint8ClampedArray.from(x, (value) => 127.5 * (value + 1));
 const answers = {
   load({name, base64}) {
     models[name] ??= new PixelModel(tensorsOf(bytesOf(base64)));
+  },
+  train({options}) {
+    training = new Training(options);
+  },
+  learn({count}) {
+    const loss = training.run(count);
+    return {loss, step: training.step, weights: training.network.weights};
+  },
+  denoise({model, xT, t}) {
+    return models[model].denoise(xT, t);
   },
   begin({model, options}) {
     steps = models[model].draw(options);

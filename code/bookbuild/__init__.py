@@ -10,5 +10,5 @@ five rooms. Each imports those above it in this list, and itself:
 - `extensions`: what Sphinx is told when it renders the pages.
 - `checks`: whether what was built is right.
 
-Only `run.studies` imports `onebound`: what renders and checks does without PyTorch.
+Only `run.studies` needs what `onebound` needs: what renders and checks does without PyTorch.
 """

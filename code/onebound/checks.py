@@ -4,6 +4,7 @@ Each function raises a ValueError that says what came, what was expected, and wh
 checks its first batch, and trusts the others (`trusting`).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,13 +34,16 @@ def trusting() -> Iterator[None]:
         _trusts.reset(token)
 
 
-def check_precise(x: Shaped[Tensor, "..."], advice: str = "convert it") -> None:
-    """Refuse anything but float32 and float64: sums over pixels overflow in half precision."""
-    if x.dtype not in (torch.float32, torch.float64):
-        half = x.is_floating_point()
+def check_precise(x: Shaped[Tensor, "..."], what: str = "data", advice: str = "to_signed") -> None:
+    """Refuse anything but float32 and float64: in half precision, sums over pixels overflow."""
+    if not x.is_floating_point():
         raise ValueError(
-            f"expected torch.float32 or torch.float64, got {x.dtype}: "
-            + ("convert it with .float()" if half else advice)
+            f"expected floating-point {what}, got {x.dtype}: convert grey levels with "
+            f"onebound.data.images.{advice}"
+        )
+    if x.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"expected {what} in float32 or float64, got {x.dtype}: convert it with .float()"
         )
 
 
@@ -49,19 +53,16 @@ def check_images(x: Shaped[Tensor, "..."], low: float, high: float) -> None:
         raise ValueError(
             f"expected images of shape (B, C, H, W), H and W multiples of 4, got {_of(x)}"
         )
-    advice = (
-        "convert grey levels with onebound.data.images.to_signed"
-        if low < 0
-        else "convert grey levels with onebound.data.images.to_unit or binarise them first"
-    )
-    check_precise(x, advice)
+    what = f"images in [{low:g}, {high:g}]" if low > -math.inf else "images"
+    advice = "to_signed" if low < 0 else "to_unit or binarise them first"
+    check_precise(x, what, advice)
     if trusted():
         return
     smallest, largest = (value.item() for value in x.detach().aminmax())
     if not low <= smallest <= largest <= high:  # false for NaN too, which aminmax passes on
         raise ValueError(
-            f"expected images in [{low:g}, {high:g}], got values from {smallest:g} to "
-            f"{largest:g}: {advice}"
+            f"expected finite {what}, got values from {smallest:g} to {largest:g}: convert grey "
+            f"levels with onebound.data.images.{advice}"
         )
 
 
@@ -91,9 +92,9 @@ def check_latents(z: Shaped[Tensor, "..."], size: int) -> None:
     """Refuse anything but finite floating-point latent vectors of shape (B, size)."""
     if z.ndim != 2 or z.shape[1] != size:
         raise ValueError(f"expected latents of shape (B, {size}), got {_of(z)}")
-    check_precise(z)
+    check_precise(z, "latents")
     if not trusted() and not torch.isfinite(z).all():
-        raise ValueError(f"expected finite latents, got NaN or infinity in {_of(z)}")
+        raise ValueError(f"expected finite floating-point latents, got others in {_of(z)}")
 
 
 def check_alpha_bar(alpha_bar: Shaped[Tensor, "..."]) -> None:
@@ -120,7 +121,7 @@ def check_alpha_bar(alpha_bar: Shaped[Tensor, "..."]) -> None:
 
 def check_times(t: Shaped[Tensor, "..."], T: int, x: Shaped[Tensor, "..."]) -> None:
     """Refuse anything but one whole number from 1 to T for each example of floating-point x."""
-    check_precise(x, "convert grey levels with onebound.data.images.to_signed")
+    check_precise(x)
     if t.dtype != torch.int64:
         raise ValueError(f"expected steps t as torch.int64, got {t.dtype}")
     if t.ndim != 1 or len(t) != len(x) or len(t) == 0:

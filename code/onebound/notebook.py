@@ -11,7 +11,7 @@ _HIDDEN = "application/papermill.record/"  # the prefix under which MyST-NB look
 
 
 def glue(name: str, value: object) -> None:
-    """Hand `value`, as `str` shows it, to the prose: ``{glue:text}`name```, one name once.
+    """Hand `value`, as `str` shows it, to the prose: ``{glue:text}`name` ``, one name once.
 
     Does what `myst_nb.glue` does for text, without asking a reader to install MyST-NB. Nothing is
     displayed.

@@ -161,7 +161,7 @@ def test_the_bound_of_the_parabola():
     assert_chain(Reader({r"\log p(x \mid z)": log_p, chain[0]: mean(log_p)}, mean=mean), chain)
 
 
-# ---- chapter 9: the posterior, by completing the square
+# ---- chapter 11: the posterior, by completing the square
 
 SCHEDULE = {
     r"\alpha_t": r"\frac{\bar\alpha_t}{\bar\alpha_s}",
@@ -229,7 +229,7 @@ def test_the_posterior_at_the_first_step():
     assert vanishes(read(mean[-1]) - read("x_0"))
 
 
-# ---- chapter 9: the bound, regrouped
+# ---- chapter 11: the bound, regrouped
 
 
 def chain_of(T):
@@ -303,7 +303,7 @@ def test_bayes_rule_for_a_step():
     assert chain_of(3)[r"q(x_3 \mid x_2)"] == Reader(indices={"t": 3, "s": 2})(right)
 
 
-# ---- chapter 9: what a term is worth
+# ---- chapter 11: what a term is worth
 
 GUESS = {
     **SCHEDULE,
@@ -408,7 +408,7 @@ def test_the_best_variance_of_standard_normal_data():
     assert_chain(Reader(GUESS | {r"\sigma_{t, \star}": sp.sqrt(variance)}), chain)
 
 
-# ---- chapter 9: three names for one guess
+# ---- chapter 11: three names for one guess
 
 NOISY = r"\sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon"
 
@@ -496,7 +496,7 @@ def test_the_simplified_loss_is_the_bound_with_another_weight():
     assert vanishes(on_eps * read(r"\operatorname{SNR}_t") - on_x_0)
 
 
-# ---- chapter 10: the weight that the simplified loss drops
+# ---- chapter 12: the weight that the simplified loss drops
 
 
 def test_the_weight_that_the_simplified_loss_drops():
@@ -507,7 +507,7 @@ def test_the_weight_that_the_simplified_loss_drops():
 
 
 def test_the_weights_of_chapter_10_are_those_of_the_three_errors():
-    """The table's weights on the error of x_0: the bound's is T times that of chapter 9."""
+    """The table's weights on the error of x_0: the bound's is T times that of chapter 11."""
     inline("training", r"\operatorname{SNR}_t + 1")
     (errors_of,) = claims(REVERSE, "eq-errors")
     of_x_0, of_eps, of_v = (Reader(GUESS, {"D": 1}, VECTORS)(x) for x in errors_of)
@@ -524,7 +524,7 @@ def test_the_weights_of_chapter_10_are_those_of_the_three_errors():
     assert vanishes(read(weight) * of_x_0 - read("T") * read(chain[1]))
 
 
-# ---- chapter 6: without an encoder
+# ---- chapter 8: without an encoder
 
 
 @pytest.mark.parametrize(
@@ -606,7 +606,7 @@ def test_the_rate_of_a_fitted_normal_density():
     assert_chain(Reader(width, {"D": 3}), chain[1:])
 
 
-# ---- chapter 7: many steps
+# ---- chapter 9: many steps
 
 
 @STEPS

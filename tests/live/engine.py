@@ -14,7 +14,21 @@ from bookbuild.extensions.live import bundle
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "book/live"
-MODULES = ["diffusion", "parabola", "random", "samplers", "schedules", "tensors"]
+MODULES = [
+    "diffusion",
+    "exact",
+    "forward-process",
+    "pad",
+    "parabola",
+    "plane",
+    "playground",
+    "random",
+    "reverse-step",
+    "samplers",
+    "schedules",
+    "tensors",
+    "toy-network",
+]
 # What a browser has, and V8 alone has not; and arrays as text, since JSON of millions is slow.
 PRELUDE = """
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

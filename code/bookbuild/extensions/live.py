@@ -2,8 +2,8 @@
 
 ``{live}`` is a figure like any other: a still picture, its alt text and a caption, which is all
 that paper and a page without scripts show. Its button loads the program in ``book/live`` and,
-if the figure needs one, a model of the zoo. Both are files of one script each, so that a page from disk
-loads them too, and are named after their content. Nothing of it is loaded before.
+if the figure needs one, a model of the zoo. Both are files of one script each, so that a page from
+disk loads them too, and are named after their content. Nothing of it is loaded before.
 """
 
 import json
@@ -21,12 +21,18 @@ from sphinx.errors import ExtensionError
 
 FOLDER = "live"
 """Of the sources below ``book/``, and of what is made of them in the built book."""
-MODELS = {"first-look": "unet_classes"}
-"""What each figure needs of the zoo; those that are not here need nothing."""
+NEEDS = {
+    "draw-and-denoise": ["unet_classes"],
+    "first-look": ["unet_classes"],
+    "forward-process": ["digits"],
+    "latent-map": ["vae_plane", "digits"],
+    "one-step": ["unet_small", "digits"],
+}
+"""The models of the zoo that a figure needs, and "digits": test digits with their labels."""
 MEGABYTES = 4
 """The most that one figure may load."""
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z-]+)\.js";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:const|class|function\*?) (\w+))", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:const|class|(?:async )?function\*?) (\w+))", re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
 
 
@@ -62,23 +68,23 @@ class Live(Figure):
         (figure,) = super().run()
         if not isinstance(figure, nodes.figure):
             return [figure]  # what is wrong
-        files = {"engine": engine_file(sources)}
-        if name in MODELS:
-            weights = zoo_file(Path(env.srcdir).parent, MODELS[name])
-            env.note_dependency(str(weights))
-            files["weights"] = weights_file(weights)
         figure["classes"].append("live")
-        data = {kind: file for kind, (file, _) in files.items()}
-        figure.insert(1, bar(live=name, start=start, files=data))
+        engine, _ = engine_file(sources)
+        files = {}
+        for need in NEEDS.get(name, []):
+            env.note_dependency(str(zoo_file(sources, need)))
+            files[need], _ = file_of(sources, need)
+        figure.insert(1, bar(live=name, start=start, engine=engine, files=files))
         return [figure]
 
 
 def _visit_bar(translator: Any, node: bar) -> None:
     page = translator.builder.current_docname
     up = "../" * page.count("/")
-    data = "".join(f' data-{kind}="{up}{FOLDER}/{file}"' for kind, file in node["files"].items())
+    files = {name: f"{up}{FOLDER}/{file}" for name, file in node["files"].items()}
     translator.body.append(
-        f'<div class="live-bar" data-live="{node["live"]}"{data}>'
+        f'<div class="live-bar" data-live="{node["live"]}" '
+        f"data-engine=\"{up}{FOLDER}/{node['engine']}\" data-files='{json.dumps(files)}'>"
         f'<button type="button" class="live-start">{node["start"]}</button>'
         '<p class="live-says" role="status"></p></div>'
         "<noscript><style>.live-bar {display: none}</style></noscript>\n"
@@ -112,9 +118,9 @@ def _write_files(app: Sphinx, error: Exception | None) -> None:
         return
     folder = Path(app.outdir, FOLDER)
     folder.mkdir(exist_ok=True)
-    root = Path(app.srcdir).parent
-    wanted = dict([engine_file(Path(app.srcdir, FOLDER))])
-    wanted |= dict(weights_file(zoo_file(root, model)) for model in set(MODELS.values()))
+    sources = Path(app.srcdir, FOLDER)
+    needs = {need for needs in NEEDS.values() for need in needs}
+    wanted = dict([engine_file(sources), *(file_of(sources, need) for need in sorted(needs))])
     for file in folder.iterdir():
         if file.name not in wanted:
             file.unlink()
@@ -125,23 +131,26 @@ def _write_files(app: Sphinx, error: Exception | None) -> None:
             (folder / name).write_text(text, encoding="utf-8")
 
 
-def zoo_file(root: Path, model: str) -> Path:
-    """Return where the weights of a model lie; they are read without PyTorch."""
-    return root / f"code/onebound/zoo/{model}.safetensors"
+def zoo_file(sources: Path, need: str) -> Path:
+    """Return where something that a figure needs lies; it is read without PyTorch."""
+    if need == "digits":
+        return sources / "digits.png"
+    return sources.parents[1] / f"code/onebound/zoo/{need}.safetensors"
 
 
 def engine_file(sources: Path) -> tuple[str, str]:
     """Return the program of all figures: the name of its file, and its text."""
-    style = (sources / "live.css").read_text(encoding="utf-8")
-    worker = bundle(sources, "worker")
-    text = f"const WORKER = {json.dumps(worker)}, STYLE = {json.dumps(style)};\n"
-    return _named("engine", f"{{\n{text}{bundle(sources, 'main')}}}\n")
+    worker = f"const WORKER = {json.dumps(bundle(sources, 'worker'))};\n"
+    return _named("engine", f"{{\n{worker}{bundle(sources, 'main')}}}\n")
 
 
-def weights_file(weights: Path) -> tuple[str, str]:
-    """Return a model's weights as a script: the name of its file, and its text."""
-    content = b64encode(weights.read_bytes()).decode()
-    return _named(weights.stem, f'onebound.files["{weights.stem}"] = "{content}";\n')
+def file_of(sources: Path, need: str) -> tuple[str, str]:
+    """Return what a figure needs as a script: the name of its file, and its text."""
+    content: Any = b64encode(zoo_file(sources, need).read_bytes()).decode()
+    if need == "digits":
+        labels = (sources / "digits.txt").read_text(encoding="utf-8").strip()
+        content = {"png": content, "labels": labels}
+    return _named(need, f'onebound.files["{need}"] = {json.dumps(content)};\n')
 
 
 def _named(stem: str, text: str) -> tuple[str, str]:
@@ -156,20 +165,26 @@ def bundle(sources: Path, *entries: str) -> str:
     ``export`` before a ``const``, ``class`` or ``function``.
     """
     done: dict[str, str] = {}
+    exports: dict[str, list[str]] = {}
 
     def add(name: str) -> None:
         text = (sources / f"{name}.js").read_text(encoding="utf-8")
         done[name] = ""  # a circle would find it unfinished
-        for _, needed in _IMPORT.findall(text):
+        exports[name] = _EXPORT.findall(text)
+        for names, needed in _IMPORT.findall(text):
             if needed not in done:
                 add(needed)
             elif not done[needed]:
                 raise ExtensionError(f"{name}.js and {needed}.js import each other")
-        exports = ", ".join(_EXPORT.findall(text))
+            if lacking := set(re.findall(r"\w+", names)) - set(exports[needed]):
+                raise ExtensionError(f"{needed}.js does not export {', '.join(sorted(lacking))}")
         body = _IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};\n", text)
         body = _COMMENT.sub("", _EXPORT.sub("", body))
+        if left := re.search(r"^(?:import|export)\b.*", body, re.MULTILINE):
+            raise ExtensionError(f"{name}.js: bundle() knows no such form: {left[0]}")
         del done[name]
-        done[name] = f"const {_variable(name)} = (() => {{\n{body}return {{{exports}}};\n}})();\n"
+        names = ", ".join(exports[name])
+        done[name] = f"const {_variable(name)} = (() => {{\n{body}return {{{names}}};\n}})();\n"
 
     for entry in entries:
         if entry not in done:

@@ -98,9 +98,10 @@ def _directive(block: Directive, context: Context) -> str:
             return f"**Solution to {exercise.name}.** {inline(exercise.title, context)}"
         case "solution-end":
             return "---"
-        case "figure" | "image":
+        case "figure" | "image" | "live":
             words = block.options.get("alt", "")
-            image = f"![{words}]({_address(block.argument, context)})" if context.site else words
+            file = f"images/live-{about}.png" if block.name == "live" else block.argument
+            image = f"![{words}]({_address(file, context)})" if context.site else words
             return f"{image}\n\n{caption(block.options.get('name'), body, context)}"
         case "math":
             label = block.options.get("label")

@@ -5,14 +5,14 @@ here once more; a test compares them with a page that Sphinx has made.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bookbuild.notebooks.myst import Directive, Label, Maths, Prose, blocks
+from bookbuild.notebooks.myst import Block, Directive, Label, Maths, Prose, blocks
 from bookbuild.source.chapters import Page
 
 # What a directive is called where the text refers to it, of those that Sphinx numbers.
@@ -20,6 +20,7 @@ PROVED = ("algorithm", "axiom", "corollary", "definition", "example", "lemma", "
 KINDS = {
     "exercise": "Exercise",
     "figure": "Fig.",
+    "live": "Fig.",
     **{f"prf:{name}": name.title() for name in (*PROVED, "property", "remark", "theorem")},
 }
 
@@ -72,7 +73,7 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                 if name := figure_name(cell):
                     found[name] = Target(page.name, name, "Fig.", number("figure"))
                 continue
-            for block in blocks(cell.source):
+            for block in _deep(cell.source):
                 match block:
                     case Label(name):
                         pending.append(name)
@@ -80,7 +81,8 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                         given = number("equation")
                         found[label] = Target(page.name, f"equation-{label}", "", given)
                     case Directive(name, argument, options, _) if name in KINDS:
-                        given = number(name) if "nonumber" not in options else ""
+                        kind = "figure" if name == "live" else name
+                        given = number(kind) if "nonumber" not in options else ""
                         if label := options.get("label", options.get("name")):
                             found[label] = Target(page.name, label, KINDS[name], given, argument)
                     case Directive(name="solution-start", argument=about, options=options):
@@ -93,6 +95,14 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                 if not isinstance(block, Label):
                     pending = []
     return found
+
+
+def _deep(text: str) -> Iterator[Block]:
+    """Yield the blocks of a text, and after each directive those within it, in order."""
+    for block in blocks(text):
+        yield block
+        if isinstance(block, Directive):
+            yield from _deep(block.body)
 
 
 def figure_name(cell: Any) -> str | None:

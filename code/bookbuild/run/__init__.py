@@ -1,4 +1,4 @@
 """Executing the pages: keys, the cache, shipped outputs, values for the prose; and the studies.
 
-Imports `bookbuild.source`; `studies` alone imports `onebound` too.
+Imports `bookbuild.source` and `onebound.machine`; `studies` alone imports more of `onebound`.
 """

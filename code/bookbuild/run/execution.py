@@ -129,7 +129,7 @@ def execute(root: Path, *, fresh: bool = False, only: str | None = None) -> None
             )
         if todo:
             asyncio.run(_execute_all(root, todo, len(pages), fresh))
-        if line := _as_shipped([run_of(current_folder(root, page)) for page in asked]):
+        if only is None and (line := _as_shipped([run_of(current_folder(root, p)) for p in pages])):
             say(root, line)
 
 

@@ -238,7 +238,7 @@ class _Reader:
         if fold and ("open" in options or "toggle-shown" in classes):
             self.shape.open_folds.append(argument)
         inside = folded or fold
-        if name in ("figure", "image") and not inside and not aside:
+        if name in ("figure", "image", "live") and not inside and not aside:
             self._picture()
         if name in ("math", "image", "code-block", "raw", "tableofcontents"):
             return

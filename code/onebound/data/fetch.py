@@ -85,6 +85,8 @@ def _fetch(raw: Path) -> dict[str, bytes]:
     try:
         raw.mkdir(parents=True, exist_ok=True)
         with FileLock(raw / ".lock"):
+            for left in raw.glob("*.part"):  # by a process that died as it wrote
+                left.unlink()
             files = _verified(raw)  # another process may have fetched them meanwhile
             missing = [name for name in SHA256 if name not in files]
             for name in missing:

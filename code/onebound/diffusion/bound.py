@@ -74,7 +74,7 @@ def kl_coefficients(schedule: Schedule, variance: Table) -> tuple[Table, Table]:
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 
     The weight is that of `[eq-step-kl-x0]`, and excess what a variance other than beta_tilde costs
-    each dimension (`[eq-step-kl]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, for
+    each dimension (`[eq-step-snr]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, for
     beta_tilde_1 is 0. The weight at t = 1 is that of the squared error in minus the log of a normal
     decoder p(x_0|x_1). Ho, Jain and Abbeel (2020), equation 8; Kingma, Salimans, Poole and Ho
     (2021).
@@ -150,7 +150,7 @@ def bound(
     loss. The examples' steps depend on each other (`stratified_t`), which the usual standard error
     of a batch does not know: it is too large where the terms vary smoothly with t.
     """
-    check_precise(x_0, "convert grey levels with onebound.data.images.to_signed")
+    check_precise(x_0)
     with nullcontext() if chances is not None else torch.no_grad():
         noise = noise_like(x_0, generator)
         first = log_likelihood(schedule, denoise, x_0, noise, variance, log_prob)
@@ -172,7 +172,7 @@ def equal_chances(schedule: Schedule) -> Table:
 def _chosen(
     schedule: Schedule, x_0: Tensor, chances: Tensor | None, generator: Generator | None
 ) -> Iterator[tuple[Tensor, Tensor | float]]:
-    """Steps to evaluate, one for each example at a time, and how often each counts."""
+    """Yield steps to evaluate, one for each example at a time, and how often each counts."""
     if chances is None:
         for step in range(2, schedule.T + 1):
             yield torch.full((len(x_0),), step, device=x_0.device), 1.0

@@ -18,7 +18,7 @@ Steps = Int64[Tensor, "B"]
 def q_xt_x0(schedule: Schedule, x_0: Data, t: Steps) -> tuple[Data, Data]:
     """Mean and variance of q(x_t|x_0), all t steps at once (`[eq-q-marginal]`).
 
-    Chapter 7 writes it as `[eq-chain-marginal]`. Ho, Jain and Abbeel (2020), equation 4.
+    Chapter 9 writes it as `[eq-chain-marginal]`. Ho, Jain and Abbeel (2020), equation 4.
     """
     signal, _ = schedule.amplitudes
     return at(signal, t, x_0) * x_0, at(schedule.noise_variance, t, x_0)

@@ -1,10 +1,10 @@
 """Samplers: from noise to data, step by step.
 
 Each is one generator. It yields every step as it is taken, so that the caller can plot, stop, or
-keep the last one only (`last`). Fewer steps come from `respaced`, clipping from `clipped`: a sampler
-knows neither. It starts from x_T, noise from N(0, I), and goes from t = T to 1; `generator` is the
-source of the noise that its steps add, None torch's global one. Its first step raises ValueError if
-arguments are wrong; values are checked in that step alone.
+keep the last one only (`last`). Fewer steps come from `respaced`, clipping from `clipped`: a
+sampler knows neither. It starts from x_T, noise from N(0, I), and goes from t = T to 1; `generator`
+is the source of the noise that its steps add. Its first step raises ValueError if arguments are
+wrong; values are checked in that step alone.
 """
 
 from collections.abc import Iterator
@@ -98,4 +98,3 @@ def last(steps: Iterator[Step]) -> Data:
     for step in steps:
         x_0 = step.x_s
     return x_0
-

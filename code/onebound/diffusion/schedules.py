@@ -116,7 +116,7 @@ def _remembered(compute: Callable[..., Any], versions: tuple[int, ...], *argumen
     return compute(*arguments)
 
 
-def like(table: Shaped[Tensor, "steps"], x: Tensor) -> Shaped[Tensor, "steps"]:
+def like(table: Shaped[Tensor, "*shape"], x: Tensor) -> Shaped[Tensor, "*shape"]:
     """Return a table in the type and on the device of x; one copy of each is kept."""
     return remembered(_converted, table, x.dtype, x.device)
 
@@ -134,7 +134,10 @@ def at(
 
 
 def schedule_from_beta(beta: Float64[Tensor, "T"]) -> Schedule:
-    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), betas in (0, 1) (`[eq-alpha-bar]`)."""
+    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), betas in (0, 1).
+
+    See `[eq-alpha-bar]`.
+    """
     return Schedule(torch.cat([beta.new_ones(1), torch.cumprod(1 - beta, 0)]))
 
 

@@ -1,8 +1,9 @@
 """The bound of a trained model on many images: best variances, and bits per dimension.
 
-Images are levels, uint8, split into batches of `AT_ONCE`. Each draws steps of its own, so that all T
-terms are estimated from a few evaluations an image. The chances of the steps are a choice: the
-estimates divide by them. Values are checked in the first batch alone.
+Images are levels, uint8, split into batches of `AT_ONCE`. Each draws steps of its own, so that all
+T terms are estimated from a few evaluations an image. The chances of the steps are a choice: the
+estimates divide by them. `generator` is the source of steps and noise. `bits` checks values in its
+first batch alone.
 """
 
 import math

@@ -82,7 +82,7 @@ def from_sample(
     bootstrap's mean is biased once more, so take ``mean ± 1.96 stderr``, not the quantiles, as the
     interval for what samples of this size have on average. Near the floor it is too wide, up to
     sqrt(3) times: there the distance has no slope, and the sample that is resampled has the slope
-    of its own error. Efron and Tibshirani (1993), chapter 6.
+    of its own error. Efron and Tibshirani (1993), chapter 8.
     """
     check_positive("resamples - 1", resamples - 1)
     generator = Generator().manual_seed(seed)

@@ -1,43 +1,27 @@
-"""A finite data set, solved exactly: which image a noisy one comes from, and the best denoiser."""
+"""A finite data set, solved exactly: which image a noisy one comes from, and the best denoiser.
+
+Both work in float64 and take `chunk` images at a time, which are converted.
+"""
 
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from onebound.checks import check_same_shape, check_times
 from onebound.diffusion.denoisers import Denoiser
+from onebound.diffusion.process import Data, Steps
 from onebound.diffusion.schedules import Schedule
 
 
 def posterior_weights(
-    schedule: Schedule, images: Tensor, x_t: Tensor, t: Tensor, chunk: int = 4096
-) -> Tensor:
+    schedule: Schedule, images: Float[Tensor, "N ..."], x_t: Data, t: Steps, chunk: int = 4096
+) -> Float64[Tensor, "B N"]:
     """Probability that x_t came from each image, if each was equally likely at first.
 
     The softmax over i of -||x_t - sqrt(alpha_bar) x_i||^2 / (2 (1 - alpha_bar))
     (`[eq-posterior-weights]`, `[eq-image-posterior]`).
-
-    Parameters
-    ----------
-    schedule
-        T steps.
-    images
-        x_1 to x_N, shape (N, ...).
-    x_t, t
-        What was seen, shape (B, ...), and its steps, shape (B,).
-    chunk
-        Images taken at a time, which are converted to float64.
-
-    Returns
-    -------
-    Tensor
-        Shape (B, N), float64; each row sums to 1.
-
-    Raises
-    ------
-    ValueError
-        If `t` is not from 1 to T, one for each example, or an image has another shape than x_t.
     """
     check_times(t, schedule.T, x_t)
     check_same_shape(image=images[0], x_t=x_t[0])
@@ -55,26 +39,14 @@ def posterior_weights(
     return (logits / (1 - alpha_bar)).softmax(1)
 
 
-def optimal_denoiser(schedule: Schedule, images: Tensor, chunk: int = 4096) -> Denoiser:
+def optimal_denoiser(
+    schedule: Schedule, images: Float[Tensor, "N ..."], chunk: int = 4096
+) -> Denoiser:
     """Return the exact E[x_0|x_t] if x_0 is one of `images`, each equally likely.
 
-    It is the mean of the images under `posterior_weights` (`[eq-optimal-denoiser]`). No function of
-    (x_t, t) has a smaller mean squared error on these images (`[eq-conditional-mean]`). Sampled
-    with, it gives these images back.
-
-    Parameters
-    ----------
-    schedule
-        T steps.
-    images
-        The data set, shape (N, ...), at least one.
-    chunk
-        Images taken at a time, which are converted to float64.
-
-    Returns
-    -------
-    Callable
-        The denoiser; for B examples it needs 8 B N bytes for the weights.
+    It is the mean of the images under `posterior_weights` (`[eq-optimal-denoiser]`), which need
+    8 B N bytes. No function of (x_t, t) has a smaller mean squared error on these images
+    (`[eq-conditional-mean]`). Sampled with, it gives these images back.
     """
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:

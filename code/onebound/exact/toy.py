@@ -1,8 +1,8 @@
 """Latent-variable models small enough to solve: what the large ones are checked against.
 
 An observation x has shape (D,). Latents z have shape (S, d), one row for each draw or grid point.
-Log-densities are in nats, one for each row, shape (S,). Work in float64: the errors that remain
-are then those of the method.
+Log-densities are in nats, one for each row. Work in float64: the errors that remain are then those
+of the method. ValueError if a shape is another or latents are not finite.
 """
 
 import math
@@ -11,22 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.distributions import MultivariateNormal
 
 from onebound.checks import check_latents, check_positive
 from onebound.distributions import kl_normal_standard, log_prob_normal
 
+Observation = Float[Tensor, "D"]
+Latents = Float[Tensor, "S d"]
+Rows = Float[Tensor, "S"]
+
 
 @dataclass(frozen=True, eq=False)
 class LatentModel(ABC):
-    """p(z) = N(0, I) and p(x|z) = N(f(z), sigma^2 I) (`[eq-gaussian-decoder]`).
-
-    Attributes
-    ----------
-    sigma
-        Standard deviation of the noise in each dimension of x, above 0.
-    """
+    """p(z) = N(0, I) and p(x|z) = N(f(z), sigma^2 I), sigma above 0 (`[eq-gaussian-decoder]`)."""
 
     sigma: float
 
@@ -40,45 +39,29 @@ class LatentModel(ABC):
         """Dimensions of x and of z: D, d."""
 
     @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
-        """Return f(z), shape (S, D), the mean of p(x|z)."""
+    def decode(self, z: Latents) -> Float[Tensor, "S D"]:
+        """Return f(z), the mean of p(x|z)."""
 
-    def log_prior(self, z: Tensor) -> Tensor:
-        """Return log p(z), shape (S,).
-
-        Raises
-        ------
-        ValueError
-            If `z` is not finite, floating point and of shape (S, d).
-        """
+    def log_prior(self, z: Latents) -> Rows:
+        """Return log p(z)."""
         check_latents(z, self.sizes[1])
         zero = z.new_zeros(())
         return log_prob_normal(z, zero, zero)
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log p(x|z) of one x under each z, shape (S,).
-
-        Raises
-        ------
-        ValueError
-            If `x` is not of shape (D,), or `z` as `log_prior` says.
-        """
+    def log_likelihood(self, x: Observation, z: Latents) -> Rows:
+        """Return log p(x|z) of one x under each z."""
         _check_observation(x, self.sizes[0])
         check_latents(z, self.sizes[1])
         return log_prob_normal(x, self.decode(z), z.new_tensor(2 * math.log(self.sigma)))
 
-    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log p(x, z) = log p(x|z) + log p(z), shape (S,); errors as `log_likelihood`."""
+    def log_joint(self, x: Observation, z: Latents) -> Rows:
+        """Return log p(x, z) = log p(x|z) + log p(z)."""
         return self.log_likelihood(x, z) + self.log_prior(z)
 
-    def sample(self, n: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw n pairs z ~ p(z), x ~ p(x|z): shapes (n, d) and (n, D).
-
-        Raises
-        ------
-        ValueError
-            If `n` is below 1.
-        """
+    def sample(
+        self, n: int, generator: Generator | None = None
+    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n D"]]:
+        """Draw n pairs z ~ p(z), x ~ p(x|z)."""
         check_positive("n", n)
         z = torch.randn(n, self.sizes[1], dtype=torch.float64, generator=generator)
         mean = self.decode(z)
@@ -95,29 +78,16 @@ class Parabola(LatentModel):
         """Two dimensions of x, one of z."""
         return 2, 1
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return (z, z^2), shape (S, 2)."""
+    def decode(self, z: Latents) -> Float[Tensor, "S 2"]:
+        """Return (z, z^2)."""
         return torch.cat([z, z**2], dim=1)
 
-    def expected_log_likelihood(self, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-        """E_q[log p(x|z)] under q = N(mu, exp(logvar)), exactly (`[eq-parabola-elbo]`).
+    def expected_log_likelihood(
+        self, x: Float[Tensor, "*B 2"], mu: Float[Tensor, "S 1"], logvar: Float[Tensor, "S 1"]
+    ) -> Rows:
+        """E_q[log p(x|z)] under each q = N(mu, exp(logvar)), exactly (`[eq-parabola-elbo]`).
 
-        Parameters
-        ----------
-        x
-            One observation, shape (2,), or one for each q, shape (B, 2).
-        mu, logvar
-            Mean and log-variance of each q, shape (B, 1).
-
-        Returns
-        -------
-        Tensor
-            Nats, shape (B,).
-
-        Raises
-        ------
-        ValueError
-            If `x` is not of shape (2,) or (B, 2), or `mu` or `logvar` not of shape (B, 1).
+        For one observation, or for one to each q.
         """
         for parameter in (mu, logvar):
             check_latents(parameter, 1)
@@ -128,11 +98,10 @@ class Parabola(LatentModel):
         second = (x[..., 1] - mean**2 - variance) ** 2 + 4 * mean**2 * variance + 2 * variance**2
         return -(first + second) / (2 * self.sigma**2) - math.log(2 * math.pi * self.sigma**2)
 
-    def elbo(self, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-        """Evidence lower bound of x with q = N(mu, exp(logvar)), exactly (`[eq-elbo-two-terms]`).
-
-        Arguments, shapes and errors as `expected_log_likelihood`.
-        """
+    def elbo(
+        self, x: Float[Tensor, "*B 2"], mu: Float[Tensor, "S 1"], logvar: Float[Tensor, "S 1"]
+    ) -> Rows:
+        """Evidence lower bound of x under each q, exactly (`[eq-elbo-two-terms]`)."""
         return self.expected_log_likelihood(x, mu, logvar) - kl_normal_standard(mu, logvar)
 
 
@@ -140,18 +109,11 @@ class Parabola(LatentModel):
 class LinearGaussian(LatentModel):
     """f(z) = W z + b: the one decoder with a Gaussian marginal and posterior for every W.
 
-    Attributes
-    ----------
-    weight, bias
-        W of shape (D, d) and b of shape (D,).
-
-    References
-    ----------
     Tipping and Bishop (1999), who call it probabilistic principal component analysis.
     """
 
-    weight: Tensor
-    bias: Tensor
+    weight: Float[Tensor, "D d"]
+    bias: Float[Tensor, "D"]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,8 +129,8 @@ class LinearGaussian(LatentModel):
         rows, columns = self.weight.shape
         return rows, columns
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return W z + b for each row of z, shape (S, D)."""
+    def decode(self, z: Latents) -> Float[Tensor, "S D"]:
+        """Return W z + b for each row of z."""
         return z @ self.weight.T + self.bias
 
     def marginal(self) -> MultivariateNormal:
@@ -176,14 +138,8 @@ class LinearGaussian(LatentModel):
         noise = self.sigma**2 * torch.eye(self.sizes[0], dtype=self.weight.dtype)
         return MultivariateNormal(self.bias, self.weight @ self.weight.T + noise)
 
-    def posterior(self, x: Tensor) -> MultivariateNormal:
-        """Return p(z|x), Gaussian with precision I + W^T W / sigma^2 (`[eq-linear-gaussian]`).
-
-        Raises
-        ------
-        ValueError
-            If `x` is not of shape (D,).
-        """
+    def posterior(self, x: Observation) -> MultivariateNormal:
+        """Return p(z|x), Gaussian with precision I + W^T W / sigma^2 (`[eq-linear-gaussian]`)."""
         _check_observation(x, self.sizes[0])
         scaled = self.weight.T / self.sigma**2
         precision = torch.eye(self.sizes[1], dtype=self.weight.dtype) + scaled @ self.weight
@@ -191,27 +147,13 @@ class LinearGaussian(LatentModel):
         return MultivariateNormal(mean, precision_matrix=precision)
 
 
-def grid(points: int, latent_size: int = 1, reach: float = 8.0) -> tuple[Tensor, float]:
+def grid(
+    points: int, latent_size: int = 1, reach: float = 8.0
+) -> tuple[Float[Tensor, "S d"], float]:
     """Points of a square lattice that covers the prior, and the log-volume of its cell.
 
-    Parameters
-    ----------
-    points
-        Number along each axis, at least 2; the lattice has `points` ** `latent_size`.
-    latent_size
-        d.
-    reach
-        The axes go from -reach to reach, in standard deviations of the prior.
-
-    Returns
-    -------
-    tuple of Tensor and float
-        Points, shape (points ** d, d), float64, and d times the log of the spacing.
-
-    Raises
-    ------
-    ValueError
-        If `points` is below 2 or `latent_size` below 1.
+    `points` along each of `latent_size` axes, at least 2. The axes go from -reach to reach, in
+    standard deviations of the prior.
     """
     check_positive("points - 1", points - 1)
     check_positive("latent_size", latent_size)
@@ -222,22 +164,10 @@ def grid(points: int, latent_size: int = 1, reach: float = 8.0) -> tuple[Tensor,
 
 def log_integral(
     log_f: Callable[[Tensor], Tensor], points: int, latent_size: int = 1, reach: float = 8.0
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Log of the integral of exp(log_f(z)) over z by the trapezoidal rule (`[eq-quadrature]`).
 
-    The end points count in full: the integrand must have died away there.
-
-    Parameters
-    ----------
-    log_f
-        Maps points (S, d) to the log of the integrand, shape (S,).
-    points, latent_size, reach
-        The lattice; see `grid`, whose errors it shares.
-
-    Returns
-    -------
-    Tensor
-        A scalar.
+    On the lattice of `grid`. The end points count in full: the integrand must have died away there.
     """
     z, log_cell = grid(points, latent_size, reach)
     return torch.logsumexp(log_f(z), 0) + log_cell

@@ -42,7 +42,7 @@ def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
             f"expected images of shape (B, {', '.join(map(str, shape))}) with B >= 1, got shape "
             f"{tuple(x.shape)}: build the network with `shape` for others"
         )
-    check_precise(x, "convert grey levels with onebound.data.images.to_unit or to_signed")
+    check_precise(x, advice="to_unit or to_signed")
 
 
 def check_step(

@@ -1,4 +1,4 @@
-"""The bound of trained networks on all test images, term by term (chapter 12, the scoreboard)."""
+"""The bound of trained networks on all test images, term by term (chapter 14, the scoreboard)."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from onebound.data.mnist import load_mnist, split_validation
-from onebound.diffusion import terms
-from onebound.diffusion.bound import Bound, reverse_variance
+from onebound.diffusion import tuning
+from onebound.diffusion.bound import Bound, equal_chances, reverse_variance
 from onebound.evaluation.estimates import estimate
 from onebound.zoo import unet, unet_bound, unet_small
 from onebound.zoo.cards import load_model
@@ -43,20 +43,20 @@ def run(
     mnist = load_mnist()
     _, held_out = split_validation(mnist.train_images)
     noise = Generator().manual_seed(seed - 1)
-    error = terms.squared_errors(schedule, denoise, held_out[:validation], noise)
-    decoder = terms.decoder_variance(schedule, denoise, held_out[:1000], noise)
-    choice = terms.tuned(schedule, error, decoder)
+    error = tuning.squared_errors(schedule, denoise, held_out[:validation], noise)
+    decoder = tuning.decoder_variance(schedule, denoise, held_out[:1000], noise)
+    choice = tuning.tuned(schedule, error, decoder, held_out[0].numel())
 
-    def costs(levels: Tensor, choice: terms.Tuned, seed: int, passes: int = 1) -> Bound:
+    def costs(levels: Tensor, choice: tuning.Tuned, seed: int, passes: int = 1) -> Bound:
         noise = Generator().manual_seed(seed)
-        return terms.bits(schedule, denoise, levels, choice, noise, passes)
+        return tuning.bits(schedule, denoise, levels, choice, noise, passes)
 
     found = costs(mnist.test_images[:images], choice, seed, passes)
     few = mnist.test_images[:images][:1000]
-    as_chosen = terms.total(costs(few, choice, seed + 1))
+    as_chosen = tuning.total(costs(few, choice, seed + 1))
     plain = choice._replace(variance=reverse_variance(schedule))
-    even = choice._replace(chances=(torch.arange(schedule.T + 1) > 1).double() / (schedule.T - 1))
-    evenly = terms.total(costs(few, even, seed + 1))
+    even = choice._replace(chances=equal_chances(schedule))
+    evenly = tuning.total(costs(few, even, seed + 1))
     log_snr = schedule.log_snr
     place = torch.bucketize((log_snr[1:-1] + log_snr[2:]) / 2, EDGES).sub(1).clamp(min=0)
     crossed = torch.zeros(len(found.kl_steps), len(EDGES) - 1)
@@ -65,13 +65,13 @@ def run(
     return {
         "error": error.tolist(),
         "decoder_variance": decoder,
-        "total": list(estimate(terms.total(found))),
+        "total": list(estimate(tuning.total(found))),
         "decoder": list(estimate(found.log_likelihood)),
         "steps": list(estimate(found.kl_steps.sum(1))),
         "prior": list(estimate(found.kl_prior)),
-        "first": terms.total(found)[: terms.AT_ONCE].tolist(),
+        "first": tuning.total(found)[: tuning.AT_ONCE].tolist(),
         "crossed": [one.mean for one in per_interval],
         "crossed_stderr": [one.stderr for one in per_interval],
-        "saved": list(estimate(terms.total(costs(few, plain, seed + 1)) - as_chosen)),
+        "saved": list(estimate(tuning.total(costs(few, plain, seed + 1)) - as_chosen)),
         "spread": [estimate(as_chosen).stderr, estimate(evenly).stderr],
     }

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist
-from onebound.diffusion.bound import bound_estimate, reverse_variance
+from onebound.diffusion.bound import bound, equal_chances, reverse_variance
 from onebound.diffusion.schedules import log_snr_schedule
 from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
@@ -44,7 +44,12 @@ def bits(network: UNet, levels: Tensor, seed: int, T: int) -> float:
     schedule = log_snr_schedule(T, last=unet_bound.LAST)
     denoise, noise = unet_bound.with_steps(network, schedule), Generator().manual_seed(seed)
     with torch.no_grad():
-        found = bound_estimate(
-            schedule, denoise, to_signed(levels), reverse_variance(schedule), generator=noise
+        found = bound(
+            schedule,
+            denoise,
+            to_signed(levels),
+            reverse_variance(schedule),
+            generator=noise,
+            chances=equal_chances(schedule),
         )
     return bits_per_dim(found.elbo).mean().item()

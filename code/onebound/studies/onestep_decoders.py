@@ -64,7 +64,7 @@ class Judge:
     def __init__(self, levels: Tensor, test_images: Tensor) -> None:
         self.classifier, _ = load_model(digits)
         sharp = per_example(lambda part: quality.sharpness(to_unit(part)), test_images)
-        ends = torch.tensor([0.01, 0.99], dtype=torch.float64)
+        ends = torch.tensor([0.01, 0.99], dtype=sharp.dtype)
         self.softest, self.grainiest = sharp.quantile(ends)
         self.known = to_signed(levels[:10_000]).flatten(1)
         self.farthest = self.nearest(to_signed(test_images[:1000])).quantile(0.99)

@@ -1,4 +1,4 @@
-"""The decoder of chapter 6, trained for longer: one step of noise, and one step back."""
+"""The decoder of chapter 8, trained for longer: one step of noise, and one step back."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.background import Background, fit_background
-from onebound.diffusion.bound import bound_estimate, kl_coefficients, reverse_variance
+from onebound.diffusion.bound import bound, equal_chances, kl_coefficients, reverse_variance
 from onebound.diffusion.denoisers import Denoiser, Network, denoiser
 from onebound.diffusion.schedules import Schedule, log_snr_schedule
 from onebound.evaluation.estimates import estimate, per_example
@@ -94,11 +94,12 @@ def groups(
     From four random steps an image.
     """
     images, variance = to_signed(levels), reverse_variance(schedule)
-    noise = Generator().manual_seed(0)
+    noise, chances = Generator().manual_seed(0), equal_chances(schedule)
 
     def nats(x_0: Tensor) -> Tensor:
         draws = [
-            bound_estimate(schedule, denoise, x_0, variance, generator=noise) for _ in range(4)
+            bound(schedule, denoise, x_0, variance, generator=noise, chances=chances)
+            for _ in range(4)
         ]
         terms = [(d.log_likelihood, -d.kl_steps.sum(1), -d.kl_prior) for d in draws]
         return torch.stack([torch.stack(term, dim=1) for term in terms]).mean(0)

@@ -1,4 +1,4 @@
-"""The convolutional VAE of chapter 5, trained by its evidence lower bound."""
+"""The convolutional VAE of chapter 6, trained by its evidence lower bound."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

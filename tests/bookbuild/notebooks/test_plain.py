@@ -62,6 +62,9 @@ def test_without_a_site_there_are_names_and_no_links():
     address = "https://book.example/_images/dot.svg"
     assert plain(figure, context()) == f"![A dot]({address})\n\n**Figure** Small."
     assert plain(figure, context(site=None)) == "A dot\n\n**Figure** Small."
+    live = "```{live} dot\n:name: fig-there\n:start: Go\n:alt: A dot\n\nSmall.\n```"
+    address = "https://book.example/_images/live-dot.png"
+    assert plain(live, context()) == f"![A dot]({address})\n\n**Fig. 2.1** Small."
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import distributions as td
 
-from onebound.diffusion.bound import bound, bound_estimate, reverse_variance
+from common import by_a_random_step
+from onebound.diffusion.bound import bound, reverse_variance
 from onebound.diffusion.process import q_xt_x0, sample_xt
 from onebound.diffusion.schedules import Schedule, cosine_schedule, log_snr_schedule
 from onebound.distributions import log_prob_normal
@@ -73,7 +74,7 @@ def test_the_squared_error_is_that_of_draws_and_its_mean_the_posterior_variance(
 
 @pytest.mark.equation("eq-diffusion-bound")
 @pytest.mark.parametrize("variance", [reverse_variance, lambda schedule: schedule.beta])
-@pytest.mark.parametrize("function", [bound, bound_estimate])
+@pytest.mark.parametrize("function", [bound, by_a_random_step])
 def test_the_sampled_bound_has_the_mean_that_is_computed(data, function, variance):
     n, schedule = 20_000, cosine_schedule(6)
     variance = variance(schedule)

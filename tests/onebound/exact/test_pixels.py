@@ -74,7 +74,7 @@ def test_more_data_is_explained_better_by_its_own_counts():
 
 
 def test_what_is_no_table_or_no_image_is_refused():
-    with pytest.raises(ValueError, match=r"\(784, 256\), got \(784, 2\)"):
+    with pytest.raises(ValueError, match=r"\(D, 256\), got \(784, 2\)"):
         IndependentPixels(torch.full((784, 2), 0.5))
     with pytest.raises(ValueError, match="sum 1 in each row"):
         IndependentPixels(torch.full((784, 256), 0.5))

@@ -70,7 +70,7 @@ def test_the_answer_is_like_x_t(make, x_t, t):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("make", NETWORKS)
 def test_half_precision_is_refused(make, x_t, t, dtype):
-    with pytest.raises(ValueError, match=r"expected torch.float32 or torch.float64, got .*float16"):
+    with pytest.raises(ValueError, match=r"in float32 or float64, got .*float16"):
         make()(x_t.to(dtype), t)
 
 
@@ -171,7 +171,7 @@ def test_bad_images_are_refused_by_encoders_and_the_classifier(encoder, x, messa
     "z", [torch.zeros(2, 4), torch.zeros(3), torch.zeros(2, 3).long(), torch.full((2, 3), math.nan)]
 )
 def test_bad_latents_are_refused_by_decoders(decoder, z):
-    with pytest.raises(ValueError, match=r"expected (finite )?latents|got torch.int64"):
+    with pytest.raises(ValueError, match=r"latents"):
         decoder(3)(z)
 
 

@@ -1,4 +1,4 @@
-"""What the studies of chapter 10 do, apart from training for long."""
+"""What the studies of chapter 12 do, apart from training for long."""
 
 import pytest
 import torch

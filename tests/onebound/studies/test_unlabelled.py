@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onebound.studies import unlabelled, unlabelled_long
+from onebound.studies import unlabelled, unlabelled_once
 from onebound.studies.records import load_record
 
 
@@ -59,7 +59,7 @@ def test_the_weights_are_averaged_and_the_earlier_ones_are_of_an_earlier_time(sp
     assert min(slopes[trial : trial + then]) < earlier < slopes[trial + then]
 
 
-@pytest.mark.parametrize("study", [unlabelled, unlabelled_long])
+@pytest.mark.parametrize("study", [unlabelled, unlabelled_once])
 def test_recorded_trainings_kept_to_their_budget(study):
     for runs in load_record(study).values():
         for run in runs:

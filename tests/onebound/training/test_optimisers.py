@@ -115,13 +115,14 @@ class Mixed(nn.Module):
         self.matrix = nn.Parameter(torch.randn(16, 20))
         self.narrow = nn.Parameter(torch.randn(15, 40))
         self.bias = nn.Parameter(torch.randn(20))
+        self.cube = nn.Parameter(torch.randn(16, 16, 16))
 
 
 def test_muon_takes_the_matrices_and_adam_the_rest():
     model = Mixed()
     large, rest = muon(model, 0.06)
     assert large.param_groups[0]["params"] == [model.matrix]
-    assert rest.param_groups[0]["params"] == [model.narrow, model.bias]
+    assert rest.param_groups[0]["params"] == [model.narrow, model.bias, model.cube]
     assert large.param_groups[0]["lr"] == pytest.approx(0.06)
     assert rest.param_groups[0]["lr"] == pytest.approx(0.01)
 

@@ -312,7 +312,7 @@ def test_values_are_checked_in_the_first_batch_only():
         return squared(point)(x)
 
     for _ in train(point, loss, DATA, epochs=2, batch_size=50):
-        with pytest.raises(ValueError, match="expected images"):
+        with pytest.raises(ValueError, match="expected finite images"):
             check_images(torch.full((1, 1, 4, 4), 7.0), -1, 1)
     assert trusted == [False, True, True, True]
 

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from onebound.data.images import to_signed
-from onebound.diffusion import terms
-from onebound.diffusion.bound import bound, optimal_variance, reverse_variance
+from onebound.diffusion import tuning
+from onebound.diffusion.bound import Bound, bound, optimal_variance, reverse_variance
+from onebound.diffusion.loss import stratified_t
 from onebound.diffusion.schedules import Schedule, cosine_schedule, log_snr_schedule
 from onebound.evaluation.estimates import estimate
 from onebound.exact import pixels
@@ -24,9 +25,9 @@ def zero(x_t, t):
 
 def test_steps_are_drawn_with_their_chances_and_evenly():
     chances = torch.tensor([0.0, 0.0, 0.5, 0.2, 0.3]).double()
-    counts = terms.draw_steps(1000, chances, seeded(1)).bincount(minlength=5)
+    counts = stratified_t(1000, 4, seeded(1), chances).bincount(minlength=5)
     assert ((counts - 1000 * chances).abs() <= 1).all()
-    singles = torch.cat([terms.draw_steps(1, chances, seeded(seed)) for seed in range(2000)])
+    singles = torch.cat([stratified_t(1, 4, seeded(seed), chances) for seed in range(2000)])
     shares = singles.bincount(minlength=5) / 2000
     assert ((shares - chances).abs() <= 4 * (chances * (1 - chances) / 2000).sqrt()).all()
 
@@ -35,13 +36,13 @@ def test_even_chances_are_half_by_steps_and_half_by_log_snr():
     schedule = Schedule(torch.sigmoid(torch.tensor([torch.inf, 3.0, 2.0, -1.0]).double()))
     expected = torch.tensor([0.0, 1 / 5, 1 / 5, 3 / 5]).double() / 2
     expected[1:] += 1 / 6
-    torch.testing.assert_close(terms.even_chances(schedule), expected)
+    torch.testing.assert_close(tuning.even_chances(schedule), expected)
 
 
 def test_a_denoiser_that_answers_0_has_the_squared_norm_as_its_error_at_each_step():
     one = some_levels(1)
     schedule = cosine_schedule(7)
-    found = terms.squared_errors(schedule, zero, one.expand(700, -1, -1, -1), seeded(1), width=0.0)
+    found = tuning.squared_errors(schedule, zero, one.expand(700, -1, -1, -1), seeded(1), width=0.0)
     norm = to_signed(one).double().square().sum()
     torch.testing.assert_close(found[1:], norm.expand(7))
     assert found[0] == 0
@@ -56,7 +57,7 @@ def test_errors_proportional_to_the_noise_are_not_changed_by_averaging():
         return mean + deviation  # an error of 1 in units of v, in each pixel
 
     levels = some_levels(1).expand(500, -1, -1, -1)
-    found = terms.squared_errors(schedule, off_by_noise, levels, seeded(1))
+    found = tuning.squared_errors(schedule, off_by_noise, levels, seeded(1))
     torch.testing.assert_close(found[1:], 784 * (1 - schedule.alpha_bar[1:]), rtol=1e-3, atol=1e-9)
 
 
@@ -69,7 +70,7 @@ def test_averaging_takes_the_steps_within_the_width():
 
     levels = some_levels(1).expand(500, -1, -1, -1)
     image = to_signed(levels[:1])
-    found = terms.squared_errors(schedule, growing, levels, seeded(1), width=1.1)
+    found = tuning.squared_errors(schedule, growing, levels, seeded(1), width=1.1)
     in_v = (found / 784 / (1 - schedule.alpha_bar))[1:]
     # The chances are equal, so each mean is that of up to three neighbours.
     expected = torch.tensor([1.5, 2.0, 3.0, 4.0, 4.5]).double()
@@ -78,9 +79,9 @@ def test_averaging_takes_the_steps_within_the_width():
 
 def test_the_best_variances_are_those_of_the_errors_and_the_decoders_own():
     schedule, levels = cosine_schedule(7), some_levels(140)
-    found, chances = terms.tune(schedule, zero, levels, seeded(1))
-    error = terms.squared_errors(schedule, zero, levels, seeded(1))
-    torch.testing.assert_close(found[2:], optimal_variance(schedule, error)[2:])
+    found, chances = tuning.tune(schedule, zero, levels, seeded(1))
+    error = tuning.squared_errors(schedule, zero, levels, seeded(1))
+    torch.testing.assert_close(found[2:], optimal_variance(schedule, error, 784)[2:])
     # For a wide normal density over whole bins, a multiple of 1 is best.
     x_0 = to_signed(levels).double()
     assert found[1].item() == pytest.approx((x_0**2).mean().item(), rel=1e-6)
@@ -97,9 +98,9 @@ def test_bits_are_minus_the_bound_of_all_steps():
     levels = some_levels(100, seed=6) // 8
     schedule = log_snr_schedule(5, first=6.0)
     chances = torch.tensor([0.0, 0.0, 0.4, 0.1, 0.2, 0.3]).double()
-    tuned = terms.Tuned(reverse_variance(schedule), chances)
+    tuned = tuning.Tuned(reverse_variance(schedule), chances)
     denoise = model.denoiser(schedule)
-    found = terms.bits(schedule, denoise, levels, tuned, seeded(1), passes=3)
+    found = tuning.bits(schedule, denoise, levels, tuned, seeded(1), passes=3)
     assert ((found.kl_steps != 0).sum(1) <= 3).all()
     x_0 = to_signed(levels)
     whole = bound(schedule, denoise, x_0, tuned.variance, generator=seeded(2))
@@ -111,8 +112,21 @@ def test_bits_are_minus_the_bound_of_all_steps():
     first = estimate(found.log_likelihood - bits_per_dim(whole.log_likelihood))
     assert abs(first.mean) < 4 * first.stderr
     torch.testing.assert_close(found.kl_prior, bits_per_dim(-whole.kl_prior))
-    gap = estimate(terms.total(found) - bits_per_dim(whole.elbo))
+    gap = estimate(tuning.total(found) - bits_per_dim(whole.elbo))
     assert abs(gap.mean) < 4 * gap.stderr
+
+
+def test_the_total_is_the_sum_of_the_three_groups_of_each_image():
+    costs = Bound(
+        torch.tensor([0.5, 1.0]),
+        torch.tensor([[0.0, 0.0, 0.25, 2.0], [0.0, 0.0, 4.0, 0.0]]),
+        torch.tensor([0.0625, 0.125]),
+    )
+    assert tuning.total(costs).tolist() == [2.8125, 5.125]
+    # What is a cost there is a bound here, in other units and with another sign.
+    assert torch.equal(
+        costs._replace(log_likelihood=-costs.log_likelihood).elbo, -tuning.total(costs)
+    )
 
 
 def test_chances_in_proportion_to_the_costs_leave_less_to_chance():
@@ -120,10 +134,10 @@ def test_chances_in_proportion_to_the_costs_leave_less_to_chance():
     levels = some_levels(100, seed=6) // 8
     schedule = cosine_schedule(20)
     denoise = model.denoiser(schedule)
-    tuned = terms.tune(schedule, denoise, levels, seeded(1))
+    tuned = tuning.tune(schedule, denoise, levels, seeded(1))
     even = torch.cat([torch.zeros(2), torch.ones(19) / 19]).double()
     spread = [
-        estimate(terms.total(terms.bits(schedule, denoise, levels, each, seeded(2)))).stderr
+        estimate(tuning.total(tuning.bits(schedule, denoise, levels, each, seeded(2)))).stderr
         for each in (tuned, tuned._replace(chances=even))
     ]
     assert spread[0] < 0.5 * spread[1]
@@ -131,9 +145,9 @@ def test_chances_in_proportion_to_the_costs_leave_less_to_chance():
 
 def test_refusals():
     schedule, levels = cosine_schedule(3), some_levels(2)
-    tuned = terms.Tuned(reverse_variance(schedule), torch.tensor([0, 0, 0.5, 0.5]).double())
+    tuned = tuning.Tuned(reverse_variance(schedule), torch.tensor([0, 0, 0.5, 0.5]).double())
     with pytest.raises(ValueError, match="passes must be"):
-        terms.bits(schedule, zero, levels, tuned, seeded(0), 0)
+        tuning.bits(schedule, zero, levels, tuned, seeded(0), 0)
     short = tuned._replace(chances=tuned.chances[1:])
     with pytest.raises(ValueError, match="chances needs"):
-        terms.bits(schedule, zero, levels, short, seeded(0))
+        tuning.bits(schedule, zero, levels, short, seeded(0))

@@ -1,0 +1,101 @@
+// Axes for what is drawn on a canvas: few ticks, no frame.
+
+const MARGIN = {left: 34, right: 10, top: 26, bottom: 24};
+
+/** A field with axes; `x` and `y` are the ends of what it shows, and the ticks pairs of value, text. */
+export class Plot {
+  constructor(context, {left, top, width, height, x, y, xTicks = [], yTicks = [], title, ink}) {
+    const [x0, x1] = [left + MARGIN.left, left + width - MARGIN.right];
+    const [y0, y1] = [top + height - MARGIN.bottom, top + MARGIN.top];
+    Object.assign(this, {context, ink, x0, x1, y0, y1});
+    this.x = (value) => x0 + ((value - x[0]) / (x[1] - x[0])) * (x1 - x0);
+    this.y = (value) => y0 + ((value - y[0]) / (y[1] - y[0])) * (y1 - y0);
+    this.xOf = (px) => x[0] + ((px - x0) / (x1 - x0)) * (x[1] - x[0]);
+    this.yOf = (py) => y[0] + ((py - y0) / (y1 - y0)) * (y[1] - y[0]);
+    context.font = "13px system-ui, sans-serif";
+    context.fillStyle = context.strokeStyle = ink;
+    context.lineWidth = 1;
+    context.textAlign = "left";
+    if (title) context.fillText(title, left, top + 14);
+    this.path([[x0, y1], [x0, y0], [x1, y0]]);
+    context.textAlign = "center";
+    for (const [value, text] of xTicks) context.fillText(text, this.x(value), y0 + 16);
+    context.textAlign = "right";
+    for (const [value, text] of yTicks) context.fillText(text, x0 - 5, this.y(value) + 4);
+  }
+
+  path(points) {
+    this.context.beginPath();
+    for (const point of points) this.context.lineTo(...point);
+    this.context.stroke();
+  }
+
+  /** A line through pairs of values, cut to the field. */
+  line(pairs, colour, lineWidth = 2) {
+    const {context} = this;
+    context.save();
+    context.beginPath();
+    context.rect(this.x0, this.y1 - 2, this.x1 - this.x0, this.y0 - this.y1 + 4);
+    context.clip();
+    Object.assign(context, {strokeStyle: colour, lineWidth});
+    this.path(pairs.map(([x, y]) => [this.x(x), this.y(y)]));
+    context.restore();
+  }
+
+  /** The area under such a line. */
+  area(pairs, colour, opacity) {
+    const {context} = this;
+    context.beginPath();
+    context.moveTo(this.x(pairs[0][0]), this.y0);
+    for (const [x, y] of pairs) context.lineTo(this.x(x), Math.max(this.y1, this.y(y)));
+    context.lineTo(this.x(pairs.at(-1)[0]), this.y0);
+    context.fillStyle = colour;
+    context.globalAlpha = opacity;
+    context.fill();
+    context.globalAlpha = 1;
+  }
+
+  /** A handle that can be dragged. */
+  handle(x, y, colour, letter = "") {
+    const {context} = this;
+    const [px, py] = [this.x(x), this.y(y)];
+    context.beginPath();
+    context.arc(px, py, 9, 0, 2 * Math.PI);
+    context.fillStyle = colour;
+    context.fill();
+    context.fillStyle = "#fff";
+    context.font = "italic bold 12px serif";
+    context.textAlign = "center";
+    context.fillText(letter, px, py + 4);
+    context.font = "13px system-ui, sans-serif";
+    return [px, py];
+  }
+}
+
+/** Let a pointer drag handles, a function that gives their places by name. `moved` gets name, x, y. */
+export function draggable(figure, handles, moved, near = 28) {
+  const {canvas} = figure;
+  let dragged;
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    const [x, y] = at(event);
+    const [closest] = Object.entries(handles())
+      .map(([name, [hx, hy]]) => ({name, distance: Math.hypot(x - hx, y - hy)}))
+      .sort((a, b) => a.distance - b.distance);
+    if (!closest || closest.distance > near) return;
+    dragged = closest.name;
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (dragged) moved(dragged, ...at(event));
+  });
+  const drop = () => {
+    if (dragged) figure.settle();
+    dragged = undefined;
+  };
+  canvas.addEventListener("pointerup", drop);
+  canvas.addEventListener("pointercancel", drop);
+}

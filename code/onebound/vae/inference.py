@@ -1,0 +1,59 @@
+"""The Gaussian posterior of each image, found by search where an encoder only guesses it."""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from onebound.vae.model import VAE
+
+
+class Given(nn.Module):
+    """An encoder that gives the answers it was made with, one for each image."""
+
+    def __init__(self, mu: Float[Tensor, "B L"], logvar: Float[Tensor, "B L"]) -> None:
+        super().__init__()
+        self.mu, self.logvar = mu, logvar
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+        """Return `mu` and `logvar`, whatever the images."""
+        return self.mu, self.logvar
+
+
+def log_weights(
+    model: VAE,
+    x: Float[Tensor, "B C H W"],
+    mu: Float[Tensor, "B L"],
+    logvar: Float[Tensor, "B L"],
+    k: int,
+    generator: Generator | None = None,
+) -> Float[Tensor, "B {k}"]:
+    """Log importance weights of k draws from a Gaussian of each image's own (`[eq-vae-weights]`).
+
+    What `VAE.log_weights` gives, with these in the place of the encoder's answers. The mean over
+    the draws estimates the evidence lower bound.
+    """
+    return VAE(Given(mu, logvar), model.decoder, model.log_prob).log_weights(x, k, generator)
+
+
+def fit_posterior(
+    model: VAE, x: Float[Tensor, "B C H W"], steps: int = 150, generator: Generator | None = None
+) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+    """Search for the Gaussian with the highest bound, for each image alone (`[eq-inference-gaps]`).
+
+    Starts from the encoder's answer and climbs the bound of four draws by Adam, with a rate that
+    falls to zero; the model stays as it is. Cremer, Li and Duvenaud (2018).
+    """
+    with torch.no_grad():
+        mu, logvar = (part.clone().requires_grad_() for part in model.encode(x))
+    q = [mu, logvar]
+    optimiser = torch.optim.Adam(q, betas=(0.9, 0.99))
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / steps)
+        bound = log_weights(model, x, mu, logvar, 4, generator).mean(1)
+        gradients = torch.autograd.grad(-bound.sum(), q)
+        for part, gradient in zip(q, gradients, strict=True):
+            part.grad = gradient
+        optimiser.step()
+    return mu.detach(), logvar.detach()

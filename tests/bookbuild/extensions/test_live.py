@@ -1,0 +1,72 @@
+"""The program of the live figures is put together from its modules; files are named by content."""
+
+import json
+from pathlib import Path
+
+import pytest
+from py_mini_racer import MiniRacer
+from sphinx.errors import ExtensionError
+
+from bookbuild.extensions.live import NEEDS, bundle, engine_file, file_of, zoo_file
+
+SOURCES = Path(__file__).parents[3] / "book/live"
+
+
+def written(folder: Path, **modules: str) -> Path:
+    for name, text in modules.items():
+        (folder / f"{name}.js").write_text(text)
+    return folder
+
+
+def test_modules_see_what_they_import_and_nothing_else(tmp_path):
+    written(
+        tmp_path,
+        main='import {twice, HALF} from "./two.js";\nimport {one} from "./one.js";\n'
+        "const own = 3;\nexport const all = [twice(own), HALF, one()];\n",
+        two='import {one} from "./one.js";\n// A comment.\nconst own = 2;\n'
+        "export const HALF = 1 / own;\n/** Doubles. */\nexport function twice(x) {\n"
+        "  return one() * own * x;\n}\n",
+        one="const own = 1;\nexport const one = () => own;\nexport class Unused {}\n"
+        "export async function later() {}\nexport function* some() {}\n",
+    )
+    text = bundle(tmp_path, "main")
+    assert "comment" not in text
+    assert "Doubles" not in text
+    assert text.count("const $one") == 1
+    assert json.loads(MiniRacer().eval(text + "JSON.stringify($main.all)")) == [6, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("module", "fault"),
+    [
+        ('import {missing} from "./one.js";\n', "one.js does not export missing"),
+        ('import * as one from "./one.js";\n', "knows no such form"),
+        ("export default 3;\n", "knows no such form"),
+        ('import {two} from "./two.js";\n', "import each other"),
+    ],
+)
+def test_what_it_does_not_know_it_refuses(tmp_path, module, fault):
+    written(tmp_path, main=module, one="export const one = 1;\n")
+    written(tmp_path, two='import {main} from "./main.js";\nexport const two = 2;\n')
+    with pytest.raises(ExtensionError, match=fault):
+        bundle(tmp_path, "main")
+
+
+def test_a_file_has_another_name_when_its_content_is_another(tmp_path):
+    sources = tmp_path / "book/live"
+    zoo = tmp_path / "code/onebound/zoo"
+    sources.mkdir(parents=True)
+    zoo.mkdir(parents=True)
+    (zoo / "net.safetensors").write_bytes(b"weights")
+    name, text = file_of(sources, "net")
+    assert text == 'onebound.files["net"] = "d2VpZ2h0cw==";\n'
+    assert file_of(sources, "net") == (name, text)
+    (zoo / "net.safetensors").write_bytes(b"others")
+    assert file_of(sources, "net")[0] != name
+
+
+def test_what_figures_need_is_there_and_fits():
+    size = len(engine_file(SOURCES)[1])
+    for name, needs in NEEDS.items():
+        assert all(zoo_file(SOURCES, need).is_file() for need in needs)
+        assert size + sum(len(file_of(SOURCES, need)[1]) for need in needs) < 4_000_000, name
