@@ -232,7 +232,9 @@ def test_half_precision_is_refused_by_the_loss():
             denoising_loss(schedule, damped, data, data, torch.tensor([1, 2]), schedule.snr)
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 30, 28), (1, 3, 28, 30), (0, 1, 28, 28), (2, 28, 28)])
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 30, 28), (1, 3, 28, 30), (0, 1, 28, 28), (2, 28, 28), (2,)]
+)
 def test_other_shapes_are_refused_by_the_loss(shape):
     schedule, x_0 = cosine_schedule(T), -torch.ones(shape)
     t = torch.ones(len(x_0), dtype=torch.int64)

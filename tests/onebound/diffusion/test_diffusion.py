@@ -132,6 +132,14 @@ def test_stratified_steps_rise_but_for_the_way_round_the_circle():
     assert (t.diff() < 0).sum() <= 1
 
 
+def test_stratified_steps_follow_one_uniform_number_of_float64():
+    for seed in range(20):
+        start = torch.rand((), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        u = (start.float() + torch.arange(16) / 16) % 1
+        t = stratified_t(16, 1000, torch.Generator().manual_seed(seed))
+        assert torch.equal(t, 1 + (1000 * u).long())
+
+
 def test_each_stratified_step_is_uniform_and_their_mean_hardly_varies():
     runs, n, T = 4000, 16, 50
     g = torch.Generator().manual_seed(1)

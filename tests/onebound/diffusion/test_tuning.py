@@ -32,6 +32,13 @@ def test_steps_are_drawn_with_their_chances_and_evenly():
     assert ((shares - chances).abs() <= 4 * (chances * (1 - chances) / 2000).sqrt()).all()
 
 
+def test_a_step_without_a_chance_is_not_drawn_where_the_uniform_number_meets_an_edge(monkeypatch):
+    monkeypatch.setattr(torch, "randint", lambda *shape, **options: torch.tensor(0))
+    chances = torch.tensor([0.0, 0.0, 0.5, 0.25, 0.25]).double()
+    assert stratified_t(4, 4, chances=chances).tolist() == [2, 2, 3, 4]
+    assert stratified_t(4, 4).tolist() == [1, 2, 3, 4]
+
+
 def test_even_chances_are_half_by_steps_and_half_by_log_snr():
     schedule = Schedule(torch.sigmoid(torch.tensor([torch.inf, 3.0, 2.0, -1.0]).double()))
     expected = torch.tensor([0.0, 1 / 5, 1 / 5, 3 / 5]).double() / 2
