@@ -174,9 +174,18 @@
     }
   };
 
+  /* What adds to the page waits for a sign of the reader, so that it does not delay the page; who
+     reads with a program that gives none has it a little later. */
   if (article) {
     give_cards();
-    give_lens();
-    give_tex();
+    const signs = ["pointermove", "pointerdown", "keydown"];
+    const begin = () => {
+      signs.forEach((sign) => removeEventListener(sign, begin, true));
+      clearTimeout(waiting);
+      give_lens();
+      give_tex();
+    };
+    const waiting = setTimeout(begin, 5000);
+    signs.forEach((sign) => addEventListener(sign, begin, true));
   }
 }

@@ -88,7 +88,7 @@ def fit_independent_pixels(images: Images, weight: float = 100.0) -> Independent
         raise ValueError(f"weight must be positive, got {weight!r}")
     pixels = images[0].numel()
     counts = torch.zeros(pixels * LEVELS, dtype=torch.float64)
-    for part in images.split(5000):  # as int64 all training images would be 300 MB
+    for part in images.split(1000):  # as int64 all training images would be 300 MB
         places = part.flatten(1).long() + LEVELS * torch.arange(pixels)
         counts += torch.bincount(places.flatten(), minlength=len(counts))
     counts = counts.reshape(pixels, LEVELS)

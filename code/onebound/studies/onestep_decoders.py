@@ -34,10 +34,10 @@ SMOKE = {"images": 256}
 
 def moments(levels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of the pixels of images 2 k / 255 - 1, float64, in parts."""
-    total = torch.stack([part.flatten(1).sum(0) for part in levels.split(5000)]).sum(0)
+    total = torch.stack([part.flatten(1).sum(0) for part in levels.split(1000)]).sum(0)
     mean = 2 * total.double() / len(levels) / 255 - 1
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for part in levels.split(5000):
+    for part in levels.split(1000):
         apart = to_signed(part).flatten(1) - mean.float()
         covariance += (apart.T @ apart) / len(levels)
     return mean, covariance
