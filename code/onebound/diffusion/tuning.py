@@ -42,7 +42,7 @@ class Tuned(NamedTuple):
 
 def even_chances(schedule: Schedule) -> Table:
     """Half by equal shares for steps, half by the log-SNR that a step crosses; t = 1 as t = 2."""
-    crossed = schedule.log_snr[1:].diff()  # negative, as is the sum
+    crossed = -schedule.log_snr[1:].diff()
     crossed = torch.cat([crossed[:1], crossed])
     chances = 0.5 * crossed / crossed.sum() + 0.5 / schedule.T
     return torch.cat([chances.new_zeros(1), chances])
