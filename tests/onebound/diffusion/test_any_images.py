@@ -1,12 +1,13 @@
 """Diffusion on images of other sizes and types: no float64 and no read inside a step."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
 
 from common import Watch, by_a_random_step
-from onebound.checks import trusting
+from onebound.checks import check_images, trusting
 from onebound.data.images import to_signed
 from onebound.diffusion import onestep, tuning
 from onebound.diffusion.background import fit_background
@@ -249,6 +250,26 @@ def test_a_variance_that_has_no_root_is_refused(value):
     variance[3] = value
     with pytest.raises(ValueError, match="variance must not be negative, got"):
         next(ancestral(schedule, damped, torch.randn(2, 3), variance=variance))
+
+
+def test_the_entry_of_no_step_may_be_anything_and_every_other_counts():
+    schedule, x_T = cosine_schedule(T), torch.randn(2, 3)
+    variance = schedule.beta.clone()
+    variance[0] = -5
+    assert torch.isfinite(last(ancestral(schedule, damped, x_T, variance=variance))).all()
+    variance[1] = -0.25
+    with pytest.raises(ValueError, match=r"variance must not be negative, got -0\.25"):
+        next(ancestral(schedule, damped, x_T, variance=variance))
+
+
+@pytest.mark.parametrize("sampler", [ancestral, partial(ddim, eta=0.3)])
+def test_values_are_checked_in_the_first_step_of_a_sampler(sampler):
+    def careful(x_t, t):
+        check_images(x_t, -math.inf, math.inf)
+        return damped(x_t, t)
+
+    with pytest.raises(ValueError, match="expected finite images, got values from nan"):
+        next(sampler(cosine_schedule(T), careful, torch.full((2, 1, 4, 4), math.nan)))
 
 
 @pytest.mark.parametrize("strength", [float("nan"), float("inf")])
