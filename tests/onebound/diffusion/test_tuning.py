@@ -157,6 +157,17 @@ def test_one_image_is_enough_and_one_pass_unless_told():
     assert torch.equal(tuning.total(unless_told), tuning.total(told))
 
 
+def test_many_images_leave_no_graph_behind():
+    def watched(x_t, t):
+        asked.append(torch.is_grad_enabled())
+        return torch.zeros_like(x_t)
+
+    schedule, levels, asked = cosine_schedule(3), some_levels(20), []
+    tuned = tuning.tune(schedule, watched, levels, seeded(1))
+    tuning.bits(schedule, watched, levels, tuned, seeded(2))
+    assert asked == [False] * 4
+
+
 def test_a_single_step_has_no_chances():
     assert equal_chances(cosine_schedule(1)).tolist() == [0, 0]
     assert equal_chances(cosine_schedule(3)).tolist() == [0, 0, 0.5, 0.5]
