@@ -16,7 +16,14 @@ from onebound.diffusion.denoisers import clipped, denoiser, guided, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.diffusion.samplers import ancestral, ddim, last
-from onebound.diffusion.schedules import Schedule, at, cosine_schedule, like, log_snr_schedule
+from onebound.diffusion.schedules import (
+    Schedule,
+    at,
+    cosine_schedule,
+    like,
+    log_snr_schedule,
+    remembered,
+)
 from onebound.distributions import noise_like
 from onebound.exact.gaussian import GaussianData
 from onebound.exact.pixels import fit_independent_pixels
@@ -192,14 +199,18 @@ def test_a_table_that_learns_gets_its_gradient_each_time():
     for _ in range(2):
         (gradient,) = torch.autograd.grad(at(table, torch.tensor([2, 3]), x).sum(), table)
         assert gradient.tolist() == [0, 0, 1, 1, 0, 0, 0, 0, 0]
+        (gradient,) = torch.autograd.grad(remembered(torch.exp, table).sum(), table)
+        torch.testing.assert_close(gradient, table.exp())
 
 
-def test_a_table_first_used_in_inference_can_be_trained_with_later():
-    table, x = torch.linspace(0.1, 1, T + 1).double(), torch.ones(2, 3, requires_grad=True)
+def test_a_table_used_or_made_in_inference_can_be_trained_with_later():
+    used, x = torch.linspace(0.1, 1, T + 1).double(), torch.ones(T + 1, requires_grad=True)
     with torch.inference_mode():
-        at(table, torch.tensor([2, 3]), x)
-    (at(table, torch.tensor([2, 3]), x) * x).sum().backward()
-    assert torch.isfinite(x.grad).all()
+        like(used, x)
+        made = torch.linspace(0.1, 1, T + 1).double()
+        assert like(made, x).dtype == torch.float32
+    (like(used, x) * x).sum().backward()
+    torch.testing.assert_close(x.grad, used.float())
 
 
 # ---- refusals
