@@ -33,7 +33,7 @@ WORTH = {
     "scoreboard": 0.8,
     "api/": 0.3,
     "errata": 0.5,
-    "notation": 1.5,
+    "notation": 1.3,
 }
 """Of a page, where others have 1: a chapter comes before what only speaks of it."""
 NOT_FOUND = {"equations", "references", "cite"}
