@@ -23,7 +23,7 @@ CODE := $(shell find code -type f -not -path '*/__pycache__/*' -not -path '*.egg
 PAGES := $(shell find book -type f) _config.yml _toc.yml CITATION.cff
 TESTS := $(shell find tests -type f -name '*.py')
 
-.PHONY: help setup data book page watch fresh outputs serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages
+.PHONY: help setup data book page watch fresh outputs serve pdf test test-all train studies bench style quality clean distclean mutants numbers check-pages check-live
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -97,8 +97,11 @@ $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
 	@touch $@
 
 check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
-	$(BIN)/python -m pytest --numprocesses auto tests/browser/test_pages.py tests/browser/test_use.py tests/browser/test_live.py
+	$(BIN)/python -m pytest --numprocesses auto tests/browser/test_pages.py tests/browser/test_use.py
 	$(BIN)/python -m pytest tests/browser/test_lighthouse.py
+
+check-live: $(VENV)/.browser book ## drive every live figure and reading aid in Chromium; nothing else may run
+	$(BIN)/python -m pytest tests/browser/test_live.py tests/browser/test_aids.py
 
 pdf: _build/onebound.pdf ## print the book into _build/onebound.pdf and check it; needs Chromium (minutes)
 	$(BIN)/python -m pytest tests/browser/test_pdf.py

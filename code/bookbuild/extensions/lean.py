@@ -53,6 +53,9 @@ _MENDED = {
     'role="doc-biblioentry"': 'role="listitem"',
     # Who speaks to a button says what stands on it.
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    # The arrow beside a group of pages says nothing by itself.
+    '<summary><span class="toctree-toggle"': '<summary aria-label="Show or hide the pages below">'
+    '<span class="toctree-toggle"',
     'pst-js-only" title="Search" aria-label="Search" data-bs-placement="bottom" '
     'data-bs-toggle="tooltip">\n <i': 'pst-js-only">\n <i',
 }

@@ -27,7 +27,14 @@ WEIGHTS = {  # of words in these places, where others count 1
     "pre": "0.3",
     "p.caption, figcaption": "0.7",
 }
-WORTH = {"solutions/": 0.6, "common-errors": 0.4, "scoreboard": 0.8, "notation": 1.1}
+WORTH = {
+    "solutions/": 0.6,
+    "common-errors": 0.4,
+    "scoreboard": 0.8,
+    "api/": 0.3,
+    "errata": 0.5,
+    "notation": 1.3,
+}
 """Of a page, where others have 1: a chapter comes before what only speaks of it."""
 NOT_FOUND = {"equations", "references", "cite"}
 """Pages whose words all stand elsewhere."""
