@@ -185,6 +185,11 @@ def test_oracles_answer_float32_without_float64():
 # ---- tables
 
 
+def test_a_single_step_has_no_chances():
+    assert equal_chances(cosine_schedule(1)).tolist() == [0, 0]
+    assert equal_chances(cosine_schedule(3)).tolist() == [0, 0, 0.5, 0.5]
+
+
 def test_a_table_is_converted_once_until_it_changes():
     table, x = torch.linspace(0, 1, 5).double(), torch.zeros(2, 3)
     first = like(table, x)

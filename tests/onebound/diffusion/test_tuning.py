@@ -5,7 +5,7 @@ import torch
 
 from onebound.data.images import to_signed
 from onebound.diffusion import tuning
-from onebound.diffusion.bound import Bound, bound, equal_chances, optimal_variance, reverse_variance
+from onebound.diffusion.bound import Bound, bound, optimal_variance, reverse_variance
 from onebound.diffusion.loss import stratified_t
 from onebound.diffusion.schedules import Schedule, cosine_schedule, log_snr_schedule
 from onebound.evaluation.estimates import estimate
@@ -166,11 +166,6 @@ def test_many_images_leave_no_graph_behind():
     tuned = tuning.tune(schedule, watched, levels, seeded(1))
     tuning.bits(schedule, watched, levels, tuned, seeded(2))
     assert asked == [False] * 4
-
-
-def test_a_single_step_has_no_chances():
-    assert equal_chances(cosine_schedule(1)).tolist() == [0, 0]
-    assert equal_chances(cosine_schedule(3)).tolist() == [0, 0, 0.5, 0.5]
 
 
 def test_the_total_is_the_sum_of_the_three_groups_of_each_image():
