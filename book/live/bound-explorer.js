@@ -2,7 +2,7 @@
 
 import {COLOURS, Figure, number, still} from "./figure.js";
 import {GRID, logNormal, Posterior} from "./parabola.js";
-import {draggable} from "./plot.js";
+import {draggable, knob} from "./plot.js";
 
 const SIGMA = 0.4;
 const [LEFT, RIGHT] = [-2.4, 2.4];
@@ -62,14 +62,7 @@ export function boundExplorer(root) {
     context.stroke();
     axis(context, x, bottom, ink);
     for (const [name, [hx, hy]] of Object.entries(handles(width, height))) {
-      context.beginPath();
-      context.arc(hx, hy, 9, 0, 2 * Math.PI);
-      context.fillStyle = BOUND;
-      context.fill();
-      context.fillStyle = "#fff";
-      context.font = "italic bold 12px serif";
-      context.textAlign = "center";
-      context.fillText(name, hx, hy + 4);
+      knob(context, hx, hy, BOUND, name);
     }
     context.font = "14px system-ui, sans-serif";
     context.textAlign = "left";

@@ -57,19 +57,23 @@ export class Plot {
 
   /** A handle that can be dragged. */
   handle(x, y, colour, letter = "") {
-    const {context} = this;
-    const [px, py] = [this.x(x), this.y(y)];
-    context.beginPath();
-    context.arc(px, py, 9, 0, 2 * Math.PI);
-    context.fillStyle = colour;
-    context.fill();
-    context.fillStyle = "#fff";
-    context.font = "italic bold 12px serif";
-    context.textAlign = "center";
-    context.fillText(letter, px, py + 4);
-    context.font = "13px system-ui, sans-serif";
-    return [px, py];
+    const place = [this.x(x), this.y(y)];
+    knob(this.context, ...place, colour, letter);
+    return place;
   }
+}
+
+/** The disc of a handle, with a letter on it. */
+export function knob(context, x, y, colour, letter) {
+  context.beginPath();
+  context.arc(x, y, 9, 0, 2 * Math.PI);
+  context.fillStyle = colour;
+  context.fill();
+  context.fillStyle = "#fff";
+  context.font = "italic bold 12px serif";
+  context.textAlign = "center";
+  context.fillText(letter, x, y + 4);
+  context.font = "13px system-ui, sans-serif";
 }
 
 /** Let a pointer drag handles, a function that gives their places by name. `moved` gets name, x, y. */

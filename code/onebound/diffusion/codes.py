@@ -9,6 +9,7 @@ number has mean 0 and variance 1 over the data.
 from copy import deepcopy
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from onebound.checks import check_positive
@@ -20,23 +21,15 @@ from onebound.diffusion.schedules import Schedule
 from onebound.distributions import noise_like, sample_normal
 from onebound.vae.model import VAE
 
+Codes = Float[Tensor, "B L"]
+
 
 class CodeModel(nn.Module):
     """p(z) from a diffusion model of the codes, p(x|z) from a VAE's decoder.
 
-    Parameters
-    ----------
-    vae
-        Trained before the network is.
-    network
-        Maps unit codes with noise (B, L) and steps (B,) to v_hat. A copy of it, `earlier`, is for
-        the weights of an earlier time of its training, which may guide it.
-    schedule
-        The steps of the network.
-
-    References
-    ----------
-    Vahdat, Kreis and Kautz (2021); Rombach et al. (2022).
+    The VAE is trained before the network, which maps unit codes with noise and steps to v_hat. A
+    copy of it, `earlier`, is for the weights of an earlier time of its training, which may guide
+    it. Vahdat, Kreis and Kautz (2021); Rombach et al. (2022).
     """
 
     shift: Tensor
@@ -50,15 +43,10 @@ class CodeModel(nn.Module):
         self.register_buffer("scale", torch.ones(vae.decoder.latent_size))
 
     @torch.no_grad()
-    def encode_all(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x) for data, each (N, L), setting the units by them.
+    def encode_all(self, images: Float[Tensor, "N C H W"]) -> tuple[Codes, Codes]:
+        """Mean and log-variance of q(z|x) for data in [0, 1], setting the units by them.
 
         The variance of a code over data is the variance of its means and the mean of its variances.
-
-        Parameters
-        ----------
-        images
-            Training data in [0, 1], shape (N, 1, 28, 28).
         """
         parts = [torch.stack(self.vae.encode(x), dim=1) for x in images.split(1000)]
         mu, logvar = torch.cat(parts).unbind(1)
@@ -66,29 +54,18 @@ class CodeModel(nn.Module):
         self.scale.copy_((mu.var(0, correction=0) + logvar.exp().mean(0)).sqrt())
         return mu, logvar
 
-    def to_unit(self, z: Tensor) -> Tensor:
-        """Shift and scale codes (B, L) to mean 0 and variance 1 over the data."""
+    def to_unit(self, z: Codes) -> Codes:
+        """Shift and scale codes to mean 0 and variance 1 over the data."""
         return (z - self.shift) / self.scale
 
-    def from_unit(self, c: Tensor) -> Tensor:
+    def from_unit(self, c: Codes) -> Codes:
         """Undo `to_unit`."""
         return self.shift + self.scale * c
 
-    def loss(self, mu: Tensor, logvar: Tensor, generator: Generator | None = None) -> Tensor:
-        """Squared error of v_hat, a mean over the code, at a draw from q(z|x) and a random step.
-
-        Parameters
-        ----------
-        mu, logvar
-            Of q(z|x), each (B, L).
-        generator
-            Source of the noise; None takes torch's global one.
-
-        Returns
-        -------
-        Tensor
-            Shape (B,).
-        """
+    def loss(
+        self, mu: Codes, logvar: Codes, generator: Generator | None = None
+    ) -> Float[Tensor, "B"]:
+        """Squared error of v_hat, a mean over the code, at a draw from q(z|x) and a random step."""
         c = self.to_unit(sample_normal(mu, logvar, generator))
         t = stratified_t(len(c), self.schedule.T, generator).to(c.device)
         weight = (self.schedule.snr + 1) / c.shape[1]
@@ -102,22 +79,10 @@ class CodeModel(nn.Module):
     @torch.no_grad()
     def draw(
         self, denoise: Denoiser, n: int, steps: int = 50, generator: Generator | None = None
-    ) -> Tensor:
-        """Draw n codes by DDIM without noise, in even steps.
+    ) -> Codes:
+        """Draw n codes by DDIM without noise, in even steps; ``vae.decode`` makes p(x|z) of them.
 
-        Parameters
-        ----------
-        denoise
-            `denoiser` of `network`, or what guides it.
-        n, steps
-            How many codes, and evaluations for each.
-        generator
-            Source of the noise that they start from; None takes torch's global one.
-
-        Returns
-        -------
-        Tensor
-            Shape (n, L); ``vae.decode`` makes of them the parameters of p(x|z).
+        `denoise` is `denoiser` of `network`, or what guides it.
         """
         check_positive("n", n)
         coarse, denoise = respaced(self.schedule, denoise, even_steps(self.schedule.T, steps))

@@ -27,11 +27,8 @@ AT_ONCE = 500
 def run(seed: int, steps: list[int], shares: int) -> dict[str, list[list[float]]]:
     """Measure the bound for each number of steps, with the same noise, share by share.
 
-    Returns
-    -------
-    dict
-        "bits": for each share of the test images, the bits per dimension with each number of steps.
-        Each seed has shares of its own.
+    The result has "bits": for each share of the test images, the bits per dimension with each
+    number of steps. Each seed has shares of its own.
     """
     network, _ = load_model(unet_bound)
     images = load_mnist().test_images.split(AT_ONCE)

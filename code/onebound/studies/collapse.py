@@ -159,11 +159,8 @@ def terms(vae: VAE, images: Tensor) -> Tensor:
 def run(seed: int, limit: int | None = None, **arguments: Any) -> dict[str, Any]:
     """Train for six epochs, as `training` does.
 
-    Returns
-    -------
-    dict
-        After each epoch the "rate" and the "elbo" of the test images, in nats, and at the end the
-        number of "active" units. Before training, the spread of "mu" and of the "logits".
+    The result: after each epoch the "rate" and the "elbo" of the test images, in nats, and at the
+    end the number of "active" units. Before training, the spread of "mu" and of the "logits".
     """
     test = static_binarisation(load_mnist().test_images)[:limit]
     models = training(seed, limit=limit, **arguments)

@@ -16,11 +16,8 @@ SMOKE = {"epochs": 1, "limit": 1000}
 def run(seed: int, **arguments: Any) -> dict[str, Any]:
     """Train as `onebound.studies.collapse` does.
 
-    Returns
-    -------
-    dict
-        "drawn": before training and after each epoch the probabilities that the decoder gives for
-        four codes from the prior, as text for `onebound.studies.records.unpacked`.
+    The result has "drawn": before training and after each epoch the probabilities that the decoder
+    gives for four codes from the prior, as text for `onebound.studies.records.unpacked`.
     """
     z = torch.randn(4, 20, generator=Generator().manual_seed(7))
     models = training(seed, **arguments)

@@ -256,14 +256,11 @@ def codes(model: VAE, images: Tensor) -> Tensor:
 def run(seed: int, likelihood: str, epochs: int, limit: int | None = None) -> dict[str, float]:
     """Train under one likelihood.
 
-    Returns
-    -------
-    dict
-        Of the test images (for the categorical every fifth) the "bits" per dimension and the nats
-        of the code ("kl"); of the first 1,200 the "sharpness" of the mean pictures divided by
-        their own; for 500 codes from the prior the sharpness of means and of
-        draws, and the shares that the zoo's classifier recognises. (Cross-entropy has no bits:
-        there the number is what the formula gives.)
+    The result: of the test images (for the categorical every fifth) the "bits" per dimension and
+    the nats of the code ("kl"); of the first 1,200 the "sharpness" of the mean pictures divided by
+    their own; for 500 codes from the prior the sharpness of means and of draws, and the shares that
+    the zoo's classifier recognises. (Cross-entropy has no bits: there the number is what the
+    formula gives.)
     """
     model = fit(likelihood, epochs, seed, limit)
     test = load_mnist().test_images[:limit]

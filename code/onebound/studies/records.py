@@ -72,10 +72,7 @@ def record_file(study: Study) -> Path:
 def load_record(study: Study) -> dict[str, list[Run]]:
     """Return the runs of each setting, in the order of the seeds.
 
-    Raises
-    ------
-    StudyError
-        If the record is missing or damaged, or lacks a run.
+    StudyError if the record is missing or damaged, or lacks a run.
     """
     name = study.__name__.rpartition(".")[2]
     remedy = f"run `make studies NAMES={name}`"

@@ -94,18 +94,8 @@ def spend(
 ) -> Trained:
     """Train a network for so many seconds of processor time.
 
-    Parameters
-    ----------
-    network, loss, examples
-        As `onebound.training.loop.train` takes them.
-    seconds
-        For all of it.
-    batch_size, seed
-        Examples a step, and what fixes their order and the noise.
-    earlier
-        The share of the training after which the average is kept that may guide the last one.
-    options
-        Others of `onebound.training.loop.train`.
+    The arguments are those of `onebound.training.run.train`, but for `earlier`: the share of the
+    training after which the average is kept that may guide the last one.
     """
     start = time.process_time()
     drawn = batches(examples, batch_size, seed)

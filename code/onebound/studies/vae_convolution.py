@@ -22,11 +22,8 @@ SMOKE = {"epochs": 1, "limit": 300}
 def run(seed: int, width: int, epochs: int, limit: int | None = None) -> dict[str, Any]:
     """Train on binary draws.
 
-    Returns
-    -------
-    dict
-        Nats per image: of each epoch the bound on "training" and on "validation" images, and at
-        the end on the "test" images, with the draws of `onebound.studies.vae_recipes`.
+    The result: nats per image: of each epoch the bound on "training" and on "validation" images,
+    and at the end on the "test" images, with the draws of `onebound.studies.vae_recipes`.
     """
     torch.manual_seed(seed)
     model = VAE(ConvEncoder(20, width), ConvDecoder(20, width))

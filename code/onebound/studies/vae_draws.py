@@ -28,11 +28,8 @@ def weights_of(model: VAE, image: Tensor, noise: Generator) -> Tensor:
 def run(seed: int, images: int = 24) -> dict[str, Any]:
     """Weigh 5,000 draws for each of some test images, picked at random.
 
-    Returns
-    -------
-    dict
-        The places of the images ("chosen"), for each one the bound with as many draws as `SIZES`
-        says ("curves", nats), and the effective sample size of all its draws ("ess").
+    The result: the places of the images ("chosen"), for each one the bound with as many draws as
+    `SIZES` says ("curves", nats), and the effective sample size of all its draws ("ess").
     """
     model, _ = load_model(vae_conv)
     test = static_binarisation(load_mnist().test_images)

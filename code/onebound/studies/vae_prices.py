@@ -41,15 +41,12 @@ def run(
 ) -> dict[str, Any]:
     """Train at one price.
 
-    Returns
-    -------
-    dict
-        Nats per binary test image: "rate" and "distortion" of all; of the first 200 the "elbo" and
-        the importance-weighted bound of `draws` ("tight"); for 1,000 codes the information that
-        tells the images apart ("among"), the upper bound on that about any image ("above") and the
-        "mismatch" of codes and prior. The number of "active" units. As text for
-        `onebound.studies.records`, the decoder's probabilities for the codes of the first six test
-        images ("rebuilt") and for six codes from the prior ("drawn").
+    The result: nats per binary test image: "rate" and "distortion" of all; of the first 200 the
+    "elbo" and the importance-weighted bound of `draws` ("tight"); for 1,000 codes the information
+    that tells the images apart ("among"), the upper bound on that about any image ("above") and the
+    "mismatch" of codes and prior. The number of "active" units. As text for
+    `onebound.studies.records`, the decoder's probabilities for the codes of the first six test
+    images ("rebuilt") and for six codes from the prior ("drawn").
     """
     vae = trained(beta, seed, epochs, limit)
     test = static_binarisation(load_mnist().test_images)[:limit]

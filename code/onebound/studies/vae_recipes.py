@@ -55,14 +55,10 @@ def run(
 ) -> dict[str, Any]:
     """Train by one recipe, then the encoder alone for `refit` epochs on draws.
 
-    Returns
-    -------
-    dict
-        Nats per image. Of each epoch the bound in "training", and in "validation" that of binary
-        validation images. Of the test images the bound with the encoder that sees "grey" levels
-        and the one that sees the "draw"; the latter after the encoder was trained further on draws,
-        the decoder held fixed ("refitted"), and then 100 draws' bound of the first 1,000
-        ("of_100").
+    The result: nats per image. Of each epoch the bound in "training", and in "validation" that of
+    binary validation images. Of the test images the bound with the encoder that sees "grey" levels
+    and the one that sees the "draw"; the latter after the encoder was trained further on draws, the
+    decoder held fixed ("refitted"), and then 100 draws' bound of the first 1,000 ("of_100").
     """
     torch.manual_seed(seed)
     decoder = MLPDecoder(20)

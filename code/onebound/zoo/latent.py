@@ -80,10 +80,7 @@ def fit(
 ) -> Iterator[dict[str, float]]:
     """Train the VAE by its part of the recipe, then the network; both end averaged.
 
-    Yields
-    ------
-    dict
-        One record an epoch; "loss" is the VAE's first, and then that of v_hat.
+    Yields a record an epoch; "loss" is the VAE's first, and then that of v_hat.
     """
     images, _ = split_validation(load_mnist().train_images)
     first, seed = recipe["vae"]["epochs"], recipe["seed"]
