@@ -15,7 +15,8 @@ def test_a_training_leaves_averaged_weights_and_what_it_took(tmp_path, name):
     assert result["images"] == 128
     assert len(result["seconds"]) == 2
     assert min(result["seconds"]) > 0
-    assert 0.1 < result["gigabytes"] < 4
+    # The peak of this whole process, in which other tests have run: the unit, and no more.
+    assert 0.1 < result["gigabytes"] < 40
     network = RECIPES[name].network()
     network.load_state_dict(load_file(file))
     assert any((value != 0).any() for value in network.head.state_dict().values())

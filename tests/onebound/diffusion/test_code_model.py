@@ -45,7 +45,7 @@ def test_unit_codes_have_mean_0_and_variance_1_over_the_data(model, images):
     mu, logvar = model.encode_all(images)
     n = 200  # draws of each code
     eps = torch.randn(n, *mu.shape, generator=seeded(3))
-    unit = model.to_unit(mu + torch.exp(logvar / 2) * eps).flatten(0, 1)
+    unit = model.to_unit((mu + torch.exp(logvar / 2) * eps).flatten(0, 1))
     # Over the draws only: the means and variances of q(z|x) are those that set the units.
     assert unit.mean(0).abs().max() < 4 / len(unit) ** 0.5
     assert (unit.var(0) - 1).abs().max() < 4 * (2 / len(unit)) ** 0.5
