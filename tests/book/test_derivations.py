@@ -525,7 +525,7 @@ def test_ddpm_takes_our_step():
     assert_chain(Reader(meanings), collected)
     (step,) = claims(REVERSE, "eq-ddpm-step")
     printed, fresh = step[1].split(r"+ \sigma_t")
-    assert fresh.strip() == r"\, \zeta_t"
+    assert fresh.strip() == r"\, z_t"
     assert_chain(Reader(meanings), [r"\tilde\mu_t", printed.replace("(x_t, t)", "")])
 
 
