@@ -488,6 +488,47 @@ def test_a_term_of_the_bound_in_three_forms():
     assert_chain(Reader(meanings, {"D": 2}, VECTORS), chain)
 
 
+def named(tex):
+    """The slope of the log-density as G, and the best guesses of image and noise by their hats."""
+    return (
+        tex.replace(r"\nabla \log q(x_t)", "G")
+        .replace(r"\E[x_0 \mid x_t]", r"\hat x_0")
+        .replace(r"\E[\epsilon \mid x_t]", r"\hat\epsilon")
+    )
+
+
+def test_the_score_is_the_best_guess_of_the_noise_and_of_the_image():
+    (score,) = claims(REVERSE, "eq-score")
+    (tweedie,) = claims(REVERSE, "eq-tweedie")
+    _, noise = claims(REVERSE, "eq-x0-eps")
+    _, _, by_image, by_noise = map(named, score)
+    assert_chain(Reader({r"\hat\epsilon": noise[-1]}), [by_image, by_noise])
+    assert_chain(Reader({"G": by_image}), list(map(named, tweedie)))
+
+
+def test_the_slope_inside_the_score():
+    """What the exponent of q(x_t|x_0) brings down."""
+    (score,) = claims(REVERSE, "eq-score")
+    inside = score[1].split(r"\cdot", 1)[1].split(r"\, dx_0")[0]
+    x_t, a = READ("x_t"), READ(r"\bar\alpha_t")
+    log_q = normal_log_density(x_t, sp.sqrt(a) * READ("x_0"), 1 - a)
+    assert vanishes(sp.diff(log_q, x_t) - READ(inside))
+
+
+def test_ddpm_takes_our_step():
+    """Collected before x_t and before the noise, it is the mean of the step back."""
+    (posterior,) = claims(REVERSE, "eq-posterior-mean")
+    image, _ = claims(REVERSE, "eq-x0-eps")
+    mean = Reader(GUESS | {"x_0": image[-1]})(posterior[-1])
+    (collected,) = claims(REVERSE, r"\begin{aligned} \tilde\mu_t &= \frac{\sqrt{\alpha_t}")
+    meanings = GUESS | {r"\tilde\mu_t": mean}
+    assert_chain(Reader(meanings), collected)
+    (step,) = claims(REVERSE, "eq-ddpm-step")
+    printed, fresh = step[1].split(r"+ \sigma_t")
+    assert fresh.strip() == r"\, z_t"
+    assert_chain(Reader(meanings), [r"\tilde\mu_t", printed.replace("(x_t, t)", "")])
+
+
 def test_the_simplified_loss_is_the_bound_with_another_weight():
     """The squared error of eps_hat is SNR times that of x_0_hat; the bound has half the drop."""
     chain = claims(REVERSE, "eq-step-three")[0]
@@ -641,7 +682,9 @@ def test_the_variance_of_the_way_back():
 
 def test_the_best_guess_for_normal_data():
     """The factor k makes the error uncorrelated with what is seen, and so its square follows."""
-    zero, factor, _ = claims(REVERSE, "eq-gaussian-denoiser")
+    (zero,) = claims(REVERSE, r"0 = \sqrt{\bar\alpha_t}\, \lambda - k")
+    factor, _ = claims(REVERSE, "eq-gaussian-denoiser")
+    factor = [side.replace("_{t, j}", "").replace("_j", "") for side in factor]
     k = READ("k")
     assert vanishes(Reader({"k": factor[1]})(zero[1]))
     y, eps = READ("y"), READ("e")

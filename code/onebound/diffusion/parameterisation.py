@@ -63,6 +63,38 @@ def v_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
     return (signal * x_t - x_0) / noise
 
 
+def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
+    """Return (sqrt(alpha_bar) x_0 - x_t) / (1 - alpha_bar), undoing `x_0_from_score`.
+
+    For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`).
+    """
+    check_same_shape(x_t=x_t, x_0=x_0)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (signal * x_0 - x_t) / noise**2
+
+
+def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data:
+    """Return (x_t + (1 - alpha_bar) score) / sqrt(alpha_bar): Tweedie's formula for E[x_0|x_t].
+
+    See `[eq-tweedie]`; Efron (2011). Where alpha_bar is 0 the result is not finite.
+    """
+    check_same_shape(x_t=x_t, score=score)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (x_t + noise**2 * score) / signal
+
+
+def mean_from_eps(schedule: Schedule, x_t: Data, eps: Data, t: Steps) -> Data:
+    """Return (x_t - beta / sqrt(1 - alpha_bar) eps) / sqrt(alpha), mu_tilde in terms of eps.
+
+    It is what DDPM's step adds noise to (`[eq-ddpm-step]`); Ho, Jain and Abbeel (2020), equation 11
+    and algorithm 2. Where alpha is 0 the result is not finite.
+    """
+    check_same_shape(x_t=x_t, eps=eps)
+    _, noise = amplitudes(schedule, x_t, t)
+    share = at(schedule.beta, t, x_t) / noise
+    return (x_t - share * eps) / at(schedule.alpha_root, t, x_t)
+
+
 def amplitudes(schedule: Schedule, x_t: Data, t: Steps) -> tuple[Data, Data]:
     """Roots of alpha_bar and 1 - alpha_bar at t, for data like x_t (`[eq-q-marginal]`)."""
     # The root of 1 - alpha_bar is taken in float64: in float32 the difference loses its digits.
