@@ -496,7 +496,7 @@ def test_the_simplified_loss_is_the_bound_with_another_weight():
     assert vanishes(on_eps * read(r"\operatorname{SNR}_t") - on_x_0)
 
 
-# ---- chapter 12: the weight that the simplified loss drops
+# ---- the loss: the weight that the simplified one drops
 
 
 def test_the_weight_that_the_simplified_loss_drops():
