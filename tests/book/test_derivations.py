@@ -537,19 +537,19 @@ def test_the_simplified_loss_is_the_bound_with_another_weight():
     assert vanishes(on_eps * read(r"\operatorname{SNR}_t") - on_x_0)
 
 
-# ---- chapter 12: the weight that the simplified loss drops
+# ---- the loss: the weight that the simplified one drops
 
 
 def test_the_weight_that_the_simplified_loss_drops():
-    (dropped,) = claims("training", "eq-dropped-weight")
+    (dropped,) = claims("loss", "eq-dropped-weight")
     step = claims(REVERSE, "eq-step-three")[0]
     on_eps = step[2].split(r"\lVert")[0]
     assert_chain(Reader(GUESS | {dropped[0]: on_eps}), dropped)
 
 
-def test_the_weights_of_chapter_10_are_those_of_the_three_errors():
+def test_the_weights_of_the_losses_are_those_of_the_three_errors():
     """The table's weights on the error of x_0: the bound's is T times that of chapter 11."""
-    inline("training", r"\operatorname{SNR}_t + 1")
+    inline("loss", r"\operatorname{SNR}_t + 1")
     (errors_of,) = claims(REVERSE, "eq-errors")
     of_x_0, of_eps, of_v = (Reader(GUESS, {"D": 1}, VECTORS)(x) for x in errors_of)
     read = Reader(GUESS, {"D": 1}, VECTORS)
@@ -558,9 +558,7 @@ def test_the_weights_of_chapter_10_are_those_of_the_three_errors():
         (r"\operatorname{SNR}_t + 1", of_v, r"\lVert v - \hat v \rVert^2"),
     ):
         assert vanishes(read(weight) * value - read(squared))
-    weight = inline(
-        "training", r"\frac T2 \left( \operatorname{SNR}_s - \operatorname{SNR}_t \right)"
-    )
+    weight = inline("loss", r"\frac T2 \left( \operatorname{SNR}_s - \operatorname{SNR}_t \right)")
     chain, *_ = claims(REVERSE, "eq-step-snr")
     assert vanishes(read(weight) * of_x_0 - read("T") * read(chain[1]))
 

@@ -1,4 +1,4 @@
-"""The tilt of chapter 12: the same short training with three weights, judged by its samples."""
+"""The tilt of the loss of v: the same short training with three weights, judged by its samples."""
 
 from typing import Any
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
-from onebound.studies import networks, training_buffers
+from onebound.studies import networks, networks_drawn, training_buffers, training_runs
+from onebound.studies.records import load_record, over_seeds, unpacked
 from onebound.zoo._unets import COSINE
 
 
@@ -41,3 +42,25 @@ def test_recomputed_statistics_do_not_depend_on_those_before():
     # The images' noise is that of the loss: the first statistics are of a convolution of x_t.
     assert one.stem[1].num_batches_tracked == 2
     assert not torch.equal(one.stem[1].running_mean, network.stem[1].running_mean)
+
+
+def test_each_network_draws_after_training_at_the_better_rate():
+    runs = load_record(training_runs)
+    for setting, steps in (("ShuffleNet U-Net", 60), ("our U-Net", 150)):
+        arguments = networks_drawn.SETTINGS[setting]
+        losses = {
+            found[0].arguments["rate"]: over_seeds(found, "last").mean
+            for found in runs.values()
+            if found[0].arguments["network"] == arguments["network"]
+            and found[0].arguments["optimiser"] == "adam"
+            and found[0].arguments["steps"] == steps
+        }
+        assert len(losses) > 1
+        assert min(losses, key=losses.__getitem__) == arguments["rate"]
+
+
+def test_drawings_are_kept_in_the_range_of_pictures(monkeypatch):
+    grey = torch.tensor([-1.0, -0.6, 1.0])[:, None, None, None].expand(3, 1, 28, 28)
+    monkeypatch.setattr(networks_drawn, "draw", lambda *arguments, **options: grey)
+    found = networks_drawn.run(0, "U-Net", 0.003, steps=2, n=3, images=100)
+    assert torch.allclose(unpacked(found["drawn"]), (grey + 1) / 2)
