@@ -41,6 +41,17 @@ def denoiser(schedule: Schedule, network: Network, x_0_from: X0From) -> Denoiser
     return denoise
 
 
+def in_parts(denoise: Denoiser, at_once: int = 100) -> Denoiser:
+    """Ask for so many guesses at a time: the same ones, in less memory. At least 1."""
+    check_positive("at_once", at_once)
+
+    def parts(x_t: Tensor, t: Tensor) -> Tensor:
+        pairs = zip(x_t.split(at_once), t.split(at_once), strict=True)
+        return torch.cat([denoise(*pair) for pair in pairs])
+
+    return parts
+
+
 def clipped(denoise: Denoiser) -> Denoiser:
     """Cut x_0_hat to [-1, 1], the range of images. This makes another sampler and another bound."""
     return lambda x_t, t: denoise(x_t, t).clamp(-1, 1)

@@ -156,4 +156,4 @@ def evaluate(samples: Float[Tensor, "n C H W"], real: Reference) -> Evaluation:
 
 def _features(classifier: ConvClassifier, levels: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
     with at_rest(classifier):
-        return per_example(lambda part: classifier.features(to_unit(part)), levels)
+        return per_example(lambda part: classifier.features(to_unit(part)), levels, batch_size=250)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist
 from onebound.diffusion.bound import bound, equal_chances, reverse_variance
+from onebound.diffusion.denoisers import in_parts
 from onebound.diffusion.schedules import log_snr_schedule
 from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
@@ -39,7 +40,8 @@ def run(seed: int, steps: list[int], shares: int) -> dict[str, list[list[float]]
 def bits(network: UNet, levels: Tensor, seed: int, T: int) -> float:
     """Estimate bits per dimension in T steps of these images, by one random step each."""
     schedule = log_snr_schedule(T, last=unet_bound.LAST)
-    denoise, noise = unet_bound.with_steps(network, schedule), Generator().manual_seed(seed)
+    denoise = in_parts(unet_bound.with_steps(network, schedule))
+    noise = Generator().manual_seed(seed)
     with torch.no_grad():
         found = bound(
             schedule,

@@ -26,9 +26,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "β": {"steps": 20, "eta": 1.0, "wide": True},
     "β̃, clipped": {"steps": 20, "eta": 1.0, "clip": True},
     "β̃, noise at the end": {"steps": 20, "eta": 1.0, "noisy": True},
-    **{f"κ = {eta:g}, {K}": {"steps": K, "eta": eta} for K in (5, 10, 50) for eta in (0.0, 1.0)},
-    **{f"κ = {eta:g}, 20": {"steps": 20, "eta": eta} for eta in (0.0, 0.5)},
-    "κ = 0, 10 in log-SNR": {"steps": 10, "eta": 0.0, "log_snr": True},
+    **{f"η = {eta:g}, {K}": {"steps": K, "eta": eta} for K in (5, 10, 50) for eta in (0.0, 1.0)},
+    **{f"η = {eta:g}, 20": {"steps": 20, "eta": eta} for eta in (0.0, 0.5)},
+    "η = 0, 10 in log-SNR": {"steps": 10, "eta": 0.0, "log_snr": True},
 }
 
 
