@@ -14,7 +14,7 @@ DEEDS = {
     "first-look": ("press('Step back')", "Step 4 of 5: t = 200"),
     "forward-process": ("slide('step t', 1)", r"with probability 1\.00"),
     "latent-map": ("press('Clear the pad')", r"Your digit lands at \("),
-    "one-step": ("slide('signal’s share α', 0.9)", "a mean of about 1 of the"),
+    "one-step": ("slide('signal’s share α', -0.05)", "a mean of about 1 of the"),
     "playground": ("choose('data', 'ring')", "The network has seen"),
     "reverse-step": ("slide('variance of the step', 0.01)", r"puts [0-3]\.\d % of"),
 }

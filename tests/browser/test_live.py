@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from conftest import HTML
@@ -11,8 +12,9 @@ from test_pages import AXE, AXE_RUN
 from visit import Visit
 
 from bookbuild.extensions.live import NEEDS
-from live.agreement import check_layers, check_trajectory, load
+from live.agreement import NETWORKS, check_layers, check_trajectory, load
 from live.engine import Engine
+from onebound.zoo import unet_classes
 
 DISK = f"file://{HTML}/"
 _BAR = re.compile(r'<div class="live-bar" data-live="([^"]+)"')
@@ -276,14 +278,15 @@ def test_without_webassembly_it_says_so(browser: Browser, site: str):
     assert visit.page.locator(f"#{place} img").is_visible()
 
 
-def test_it_agrees_with_pytorch_in_the_browser(browser: Browser):
+@pytest.mark.parametrize("recipe", NETWORKS, ids=lambda recipe: recipe.__name__)
+def test_it_agrees_with_pytorch_in_the_browser(browser: Browser, recipe: ModuleType):
     page = browser.new_page()
     page.goto("about:blank")
     engine = Engine(lambda program: page.add_script_tag(content=program), page.evaluate)
-    load(engine)
-    check_layers(engine)
-    check_trajectory(engine, 0.0, asked=True)
-    page.close()
+    load(engine, recipe)
+    check_layers(engine, recipe)
+    if recipe is unet_classes:
+        check_trajectory(engine, 0.0, asked=True)
 
 
 def test_all_figures_are_found():
@@ -370,6 +373,11 @@ def test_a_drawing_is_finished(browser: Browser, anywhere: str):
     shown.page.wait_for_function("location.hash.includes('drawn=')")
     shown.press("Other endings")
     shown.values()
+    assert shown.control("drawing").input_value() == "yours"
+    mine = shown.picture()
+    shown.control("drawing").select_option("house")
+    shown.values()
+    assert shown.picture() != mine
     assert shown.visit.complaints == []
 
 
@@ -379,10 +387,12 @@ def test_noise_decides_how_many_digits_are_mixed(browser: Browser, anywhere: str
     def mixed() -> int:
         return int(re.search(r"mean of about (\d+)", shown.values())[1])
 
-    shown.slide("signal’s share α", 0.9)
+    shown.slide("signal’s share α", -0.05)  # its logarithm
     assert mixed() == 1
-    shown.slide("signal’s share α", 0.01)
+    few = shown.picture()
+    shown.slide("signal’s share α", -2)
     assert mixed() > 5
+    assert shown.picture() != few
     shown.press("Other noise")
     shown.page.wait_for_function("location.hash.includes('seed=2')")
     shown.values()
@@ -397,9 +407,12 @@ def test_a_network_is_trained_here(browser: Browser, anywhere: str):
     shown.control("paths").select_option("ancestral")
     shown.values()
     assert shown.picture() != smooth
-    shown.slide("step t of the arrows", 900)
+    shown.slide("step t", 900)
     shown.page.wait_for_function("location.hash.includes('t=900')")
     assert "t = 900" in shown.values()
+    shown.press("Let the points fall")
+    assert "t = 10," in shown.values()
+    shown.slide("step t", 900)  # the reader's own from now on
     canvas = shown.root.locator("canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
