@@ -20,7 +20,7 @@ export async function oneStep(root, {helper, files}) {
   const figure = new Figure(root, {
     label: "Four pictures: a digit, the digit with noise, the network’s answer, and the best answer; "
       + "below, the digits that the best answer mixes, with their weights",
-    defaults: {log: -1.7, digit: 9, seed: 1, drawn: ""},
+    defaults: {log: -1.5, digit: 9, seed: 1, drawn: ""},
     height: (width) => {
       const {side, down, small} = layout(width);
       return down * (side + 30) + small + 48;

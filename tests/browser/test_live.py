@@ -1,6 +1,5 @@
-"""The figures that run in the page: what a reader does with each, and what it costs."""
+"""The figures that run in the page: what a reader does with each, and what travels for it."""
 
-import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +30,6 @@ MOST = 4_000_000  # bytes that travel for one figure
 TOO_WIDE = """(root) => [...root.querySelectorAll(".live-stage *")]
     .filter((node) => node.getBoundingClientRect().right > document.documentElement.clientWidth)
     .map((node) => `${node.tagName} sticks out`)"""
-LONGEST = 50  # milliseconds of a task of the page's own thread
 QUIET = "(id) => document.getElementById(id).figure?.busy === false"
 
 
@@ -138,41 +136,6 @@ def test_a_file_that_is_missing_is_said_and_the_still_stays(browser: Browser, si
     )
     assert "did not come. The picture stands for it." in says.inner_text()
     assert figure.locator("img").is_visible()
-
-
-def longest_task(browser: Browser, site: str, name: str) -> float:
-    """Return the milliseconds of its own that the page's thread spends at once, at most."""
-    page_name, place = FIGURES[name]
-    visit = Visit(browser, site, page_name)
-    button = visit.page.locator(f"#{place} .live-start")
-    button.hover()  # a long page is painted anew when it scrolls and the pointer moves
-    visit.page.wait_for_load_state("networkidle")
-    visit.page.wait_for_timeout(1000)  # what the page itself does is over
-    browser.start_tracing(page=visit.page, categories=["toplevel", "devtools.timeline"])
-    button.click()
-    visit.page.wait_for_function(QUIET, arg=place)
-    events = json.loads(browser.stop_tracing())["traceEvents"]
-    visit.context.close()
-    threads = {
-        (event["pid"], event["tid"])
-        for event in events
-        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
-    }
-    spent = [
-        event["tdur"] / 1000
-        for event in events
-        if event["name"].endswith("RunTask")
-        and (event["pid"], event["tid"]) in threads
-        and "tdur" in event
-    ]
-    assert len(spent) > 10
-    return max(spent)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_page_answers_meanwhile(browser: Browser, site: str, name: str):
-    """A busy machine makes a task longer, never shorter: one of a few attempts has to do."""
-    assert any(longest_task(browser, site, name) < LONGEST for _ in range(4))
 
 
 def test_bound_and_gap_add_up(browser: Browser, anywhere: str):
