@@ -1,4 +1,4 @@
-"""Any Firefox that is installed, driven as WebDriver's servers drive it: Marionette, over a socket."""
+"""Any Firefox that is installed, driven through Marionette, as WebDriver's own servers do it."""
 
 import json
 import os
@@ -34,7 +34,9 @@ class Firefox:
         lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in PREFERENCES.items()]
         (folder / "user.js").write_text("".join(lines))
         command = [executable, "--headless", "--marionette", "--no-remote", "--profile", folder]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self._asked = 0
         port = folder / "MarionetteActivePort"
         wait_for(lambda: port.is_file() and port.read_text())

@@ -9,7 +9,10 @@ from test_live import DISK, FIGURES
 
 # What a reader does to each figure, inside the page, and what it then says.
 DEEDS = {
-    "bound-explorer": ("slide('mean m of q', 1)", r"bound −(.+) \+ gap (.+) = log p\(x\) −(.+) nats"),
+    "bound-explorer": (
+        "slide('mean m of q', 1)",
+        r"bound −(.+) \+ gap (.+) = log p\(x\) −(.+) nats",
+    ),
     "draw-and-denoise": ("slide('noise up to t', 100)", "At t = 100 .* in 5 steps"),
     "first-look": ("press('Step back')", "Step 4 of 5: t = 200"),
     "forward-process": ("slide('step t', 1)", r"with probability 1\.00"),
