@@ -96,12 +96,14 @@ $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
 	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-check-pages: $(VENV)/.browser book ## check every built page in Chromium, light and dark, wide and narrow
-	$(BIN)/python -m pytest --numprocesses auto tests/browser/test_pages.py tests/browser/test_use.py
+CHECKS := $(addprefix tests/browser/test_,pages.py use.py aids.py live.py firefox.py)
+
+check-pages: $(VENV)/.browser book ## check the built pages in Chromium, and drive their live figures, in Firefox too
+	$(BIN)/python -m pytest --numprocesses auto $(CHECKS)
 	$(BIN)/python -m pytest tests/browser/test_lighthouse.py
 
-check-live: $(VENV)/.browser book ## drive every live figure and reading aid in Chromium; nothing else may run
-	$(BIN)/python -m pytest tests/browser/test_live.py tests/browser/test_aids.py
+check-live: $(VENV)/.browser book ## measure how fast the live figures answer; nothing else may run
+	$(BIN)/python -m pytest tests/browser/test_live_speed.py
 
 pdf: _build/onebound.pdf ## print the book into _build/onebound.pdf and check it; needs Chromium (minutes)
 	$(BIN)/python -m pytest tests/browser/test_pdf.py

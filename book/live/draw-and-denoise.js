@@ -6,7 +6,18 @@ import {cosineSchedule} from "./schedules.js";
 
 const MODEL = "unet_classes";
 const COUNT = 6, STEPS = 50, T = 1000;
-const ZIGZAG = [[7, 8], [20, 8], [8, 20], [21, 20]]; // a drawing to begin with
+const circle = (radius, turns, growth = 0) => Array.from({length: 40 * turns + 1}, (_, i) => {
+  const r = radius + growth * i;
+  return [14 + r * Math.cos((Math.PI * i) / 20), 14 + r * Math.sin((Math.PI * i) / 20)];
+});
+/** Drawings to begin with, of one or more strokes: for who can't draw here, too. */
+const SHAPES = {
+  zigzag: [[[7, 8], [20, 8], [8, 20], [21, 20]]],
+  house: [[[8, 21], [8, 13], [14, 7], [20, 13], [20, 21], [8, 21]]],
+  spiral: [circle(1, 2, 0.09)],
+  cross: [[[8, 8], [20, 20]], [[20, 8], [8, 20]]],
+  face: [circle(8.5, 1), [[11, 10], [11, 12]], [[17, 10], [17, 12]], [[10, 17], [14, 19], [18, 17]]],
+};
 
 export async function drawAndDenoise(root, {helper, files}) {
   await helper.load(MODEL, files[MODEL]);
@@ -14,7 +25,7 @@ export async function drawAndDenoise(root, {helper, files}) {
   let now, run = 0, waiting;
   const figure = new Figure(root, {
     label: "Left a pad with your drawing, in the middle the drawing with noise, right six endings",
-    defaults: {t: 700, seed: 1, digit: "any", drawn: ""},
+    defaults: {t: 700, seed: 1, digit: "any", shape: "zigzag", drawn: ""},
     height: (width) => {
       const {narrow, side, small} = layout(width);
       return narrow ? 24 + side + 34 + 2 * small + 6 : 24 + side;
@@ -22,9 +33,13 @@ export async function drawAndDenoise(root, {helper, files}) {
     draw,
   });
   const {state} = figure;
-  let drawn = pixelsOf(state.drawn) ?? new Float32Array(PIXELS);
-  if (!state.drawn)
-    for (let i = 1; i < ZIGZAG.length; i++) stroke(drawn, ZIGZAG[i - 1], ZIGZAG[i]);
+  let drawn = pixelsOf(state.drawn);
+
+  function take() {
+    drawn = new Float32Array(PIXELS);
+    for (const places of SHAPES[state.shape] ?? [])
+      for (let i = 1; i < places.length; i++) stroke(drawn, places[i - 1], places[i]);
+  }
 
   function layout(width) {
     if (width < 500) {
@@ -89,11 +104,20 @@ export async function drawAndDenoise(root, {helper, files}) {
     waiting = setTimeout(start, 250);
   };
   figure.slider("t", "noise up to t", {min: T / STEPS, max: T, step: T / STEPS, changed: soon});
+  figure.choice("shape", "drawing", [["zigzag", "a zigzag"], ["house", "a house"],
+    ["spiral", "a spiral"], ["cross", "a cross"], ["face", "a face"], ["yours", "yours"]], () => {
+    state.drawn = "";
+    take();
+    figure.redraw();
+    soon();
+  });
   const named = Array.from({length: 10}, (_, digit) => [digit, `the digit ${digit}`]);
   figure.choice("digit", "make it", [["any", "any digit"], ...named], soon);
   figure.buttons(
     ["Clear the pad", () => {
-      drawn = new Float32Array(PIXELS);
+      state.drawn = "";
+      figure.set("shape", "yours");
+      take();
       figure.redraw();
     }],
     ["Other endings", () => {
@@ -112,10 +136,12 @@ export async function drawAndDenoise(root, {helper, files}) {
     },
     changed() {
       state.drawn = lettersOf(binary(drawn));
+      figure.set("shape", "yours");
       figure.redraw();
     },
     done: start,
   });
+  if (!drawn) take();
   start();
   return figure;
 }

@@ -9,6 +9,7 @@ import {cosineSchedule} from "./schedules.js";
 
 const MODEL = "unet_small";
 const T = 1000;
+const SHOWN = 8; // of the digits that the best answer mixes, at most
 
 export async function oneStep(root, {helper, files}) {
   await helper.load(MODEL, files[MODEL]);
@@ -17,11 +18,12 @@ export async function oneStep(root, {helper, files}) {
   const {alphaBar} = cosineSchedule(T);
   let run = 0, drawn, shown;
   const figure = new Figure(root, {
-    label: "Four pictures: a digit, the digit with noise, the network’s answer, and the best answer",
-    defaults: {alpha: 0.1, digit: 9, seed: 1, drawn: ""},
+    label: "Four pictures: a digit, the digit with noise, the network’s answer, and the best answer; "
+      + "below, the digits that the best answer mixes, with their weights",
+    defaults: {log: -1.5, digit: 9, seed: 1, drawn: ""},
     height: (width) => {
-      const {side, down} = layout(width);
-      return down * (side + 30);
+      const {side, down, small} = layout(width);
+      return down * (side + 30) + small + 48;
     },
     draw,
   });
@@ -29,7 +31,9 @@ export async function oneStep(root, {helper, files}) {
 
   const layout = (width) => {
     const across = width < 500 ? 2 : 4;
-    return {across, down: 4 / across, side: Math.floor((width - 12 * (across - 1)) / across)};
+    const many = width < 500 ? SHOWN / 2 : SHOWN;
+    return {across, down: 4 / across, side: Math.floor((width - 12 * (across - 1)) / across),
+      many, small: Math.floor(Math.min(56, width / many - 8))};
   };
   const place = (width, i) => {
     const {across, side} = layout(width);
@@ -45,11 +49,32 @@ export async function oneStep(root, {helper, files}) {
       context.fillText(title, left, top - 9);
       show(context, [x0, x1, network, exact][i].map((x) => (x + 1) / 2), left, top, side);
     });
+    mixed(context, width, ink);
+  }
+
+  /** The digits that weigh most in the best answer, and how much. */
+  function mixed(context, width, ink) {
+    const {side, down, many, small} = layout(width);
+    const top = down * (side + 30) + 24;
+    const first = Array.from(shown.probabilities.keys())
+      .sort((a, b) => shown.probabilities[b] - shown.probabilities[a])
+      .slice(0, many)
+      .filter((n) => shown.probabilities[n] > 0.005);
+    context.fillStyle = ink;
+    context.textAlign = "left";
+    context.fillText("the best answer mixes", 0, top - 9);
+    context.textAlign = "center";
+    context.font = "12px system-ui, sans-serif";
+    first.forEach((n, i) => {
+      const left = i * (small + 8);
+      show(context, data[n].map((x) => (x + 1) / 2), left, top, small);
+      context.fillText(`${number(100 * shown.probabilities[n], 0)} %`, left + small / 2, top + small + 16);
+    });
   }
 
   /** The step of the network's schedule whose share of signal is nearest to alpha. */
   const step = () => alphaBar.reduce((best, a, t) =>
-    (t && Math.abs(a - state.alpha) < Math.abs(alphaBar[best] - state.alpha) ? t : best), 1);
+    (t && Math.abs(a - 10 ** state.log) < Math.abs(alphaBar[best] - 10 ** state.log) ? t : best), 1);
 
   const error = (x, y) => Math.sqrt(x.reduce((sum, value, i) => sum + (value - y[i]) ** 2, 0) / PIXELS);
 
@@ -63,7 +88,7 @@ export async function oneStep(root, {helper, files}) {
     const x1 = x0.map((x, i) => signal * x + noise * eps[i]);
     const probabilities = exactPosterior(data, x1, signal, noise);
     const exact = meanOf(data, probabilities);
-    shown = {network: new Float32Array(PIXELS).fill(-1), ...shown, x0, x1, exact};
+    shown = {network: new Float32Array(PIXELS).fill(-1), ...shown, x0, x1, exact, probabilities};
     figure.redraw();
     const network = await helper.ask("denoise", {model: MODEL, xT: x1, t});
     if (mine !== run) return;
@@ -79,8 +104,8 @@ export async function oneStep(root, {helper, files}) {
   }
 
   const start = () => answer().catch((fault) => figure.fail(fault));
-  figure.slider("alpha", "signal’s share α", {
-    min: 0.01, max: 0.99, step: 0.01, format: (value) => number(value, 2), changed: start,
+  figure.slider("log", "signal’s share α", {
+    min: -2.7, max: -0.01, step: 0.01, format: (value) => number(10 ** value, 3), changed: start,
   });
   figure.slider("digit", "test digit", {
     min: 1, max: data.length, step: 1, changed: () => {

@@ -1,6 +1,6 @@
 // Points in the plane: a network learns their scores in the page, beside the exact ones.
 
-import {COLOURS, Figure, number} from "./figure.js";
+import {COLOURS, Figure, number, still} from "./figure.js";
 import {normal, uniform} from "./random.js";
 import {ddim, x0FromV} from "./samplers.js";
 import {cosineSchedule, evenSteps} from "./schedules.js";
@@ -11,6 +11,8 @@ const SPREAD = 0.06; // of the data around each point
 const REACH = 2.4, GRID = 13;
 const MANY = 300; // points of a set
 const LONGEST = 0.9; // of an arrow, in units of the grid
+const LAST = 10; // step at which the points count as arrived
+const FALL = 4000; // milliseconds from noise to data
 
 const SETS = {
   moons(u) {
@@ -42,7 +44,10 @@ export function playground(root, {helper}) {
   const schedule = cosineSchedule(T);
   const kept = evenSteps(T, SAMPLED);
   const coarse = schedule.respaced(kept);
+  const times = [...Array.from(kept).reverse(), LAST]; // of the places on a path
   let points, network, run = 0, trained = 0, loss = 0, paths = {}, drawing = false;
+  let falling; // while the points do, something that is no other
+  let led = false; // whether the reader has said which step to look at
   const figure = new Figure(root, {
     label: "Two squares with the points of the data, arrows of the score, and paths of samples: left "
       + "those of the network, right the exact ones",
@@ -120,20 +125,47 @@ export function playground(root, {helper}) {
     context.stroke();
   }
 
-  function trails(context, steps, place) {
+  /** The paths as far as step t, and the points that are there now. */
+  function trails(context, path, place) {
+    const next = times.findIndex((time) => time <= state.t);
+    const [from, to] = [times[Math.max(0, next - 1)], times[next]];
+    const share = from > to ? (from - state.t) / (from - to) : 1;
+    const [before, after] = [path[Math.max(0, next - 1)], path[next]];
+    const now = before.map((x, i) => x + share * (after[i] - x));
     context.strokeStyle = context.fillStyle = COLOURS[1];
     context.lineWidth = 1.2;
     context.globalAlpha = 0.8;
     for (let i = 0; i < 2 * PATHS; i += 2) {
       context.beginPath();
-      for (const x of steps) context.lineTo(...place(x[i], x[i + 1]));
+      for (const x of [...path.slice(0, next), now]) context.lineTo(...place(x[i], x[i + 1]));
       context.stroke();
-      const [x, y] = place(steps.at(-1)[i], steps.at(-1)[i + 1]);
       context.beginPath();
-      context.arc(x, y, 3.5, 0, 7);
+      context.arc(...place(now[i], now[i + 1]), 3.5, 0, 7);
       context.fill();
     }
     context.globalAlpha = 1;
+  }
+
+  /** Lead the points from noise to data, and the arrows with them, unless something else begins. */
+  async function fall() {
+    const mine = (falling = {}), begun = performance.now();
+    figure.busy = true;
+    for (let share = still() ? 1 : 0; ; share = (performance.now() - begun) / FALL) {
+      figure.set("t", Math.round(T - 1 - Math.min(1, share) * (T - 1 - LAST)));
+      tell();
+      figure.redraw();
+      if (share >= 1) break;
+      await new Promise(requestAnimationFrame);
+      if (mine !== falling) return;
+    }
+    falling = undefined;
+    figure.busy = trained < STEPS;
+    figure.settle();
+  }
+
+  function stay() {
+    if (falling) figure.busy = trained < STEPS;
+    falling = undefined;
   }
 
   async function walk() {
@@ -158,22 +190,29 @@ export function playground(root, {helper}) {
   function tell() {
     figure.values.textContent = trained < STEPS
       ? `Training: step ${trained} of ${STEPS}, loss ${number(loss, 3)}.`
-      : `The network has seen ${number(STEPS * 128, 0)} noisy points; its loss is ${number(loss, 3)}. `
-        + `The arrows are the score at t = ${state.t}, where the signal’s share is `
+      : `The network has seen ${(STEPS * 128).toLocaleString("en")} noisy points; its loss is `
+        + `${number(loss, 3)}. Points and arrows are those of t = ${state.t}, where the signal’s share is `
         + `${number(schedule.alphaBar[state.t], 2)}.`;
   }
 
   async function changed() {
+    const mine = run;
+    stay();
     figure.busy = true;
     tell();
-    if (trained >= STEPS) await walk();
-    figure.busy = trained < STEPS;
+    if (trained < STEPS) return;
+    await walk();
+    if (mine !== run) return;
+    figure.busy = false;
     figure.redraw();
+    if (!led) await fall();
   }
 
   async function train() {
     const mine = ++run;
+    stay();
     figure.busy = true;
+    if (!led) figure.set("t", figure.defaults.t);
     [trained, loss, paths, network] = [0, 0, {}, new ToyNetwork(1)];
     tell();
     await helper.ask("train", {options:
@@ -190,24 +229,32 @@ export function playground(root, {helper}) {
     figure.settle();
   }
 
-  const start = () => train().catch((error) => figure.fail(error));
+  const fails = (error) => figure.fail(error);
+  const start = () => train().catch(fails);
   const choose = () => {
     points = state.set === "yours" ? fromText(state.drawn) : pointsOf(state.set);
     start();
   };
-  figure.slider("t", "step t of the arrows", {min: 10, max: T - 1, step: 1, changed: () => {
+  led = "t" in figure.told();
+  figure.slider("t", "step t", {min: LAST, max: T - 1, step: 1, changed: () => {
+    stay();
+    led = true;
     tell();
     figure.redraw();
   }});
   figure.choice("set", "data", [["moons", "two moons"], ["ring", "a ring"], ["spiral", "a spiral"],
     ["heaps", "three heaps"], ["yours", "yours: draw them"]], choose);
   figure.choice("paths", "paths", [["ddim", "DDIM"], ["ancestral", "ancestral"], ["none", "none"]],
-    changed);
-  figure.buttons(["Train again", start], ["Clear your data", () => {
-    state.drawn = "";
-    figure.set("set", "yours");
-    choose();
-  }]);
+    () => changed().catch(fails));
+  figure.buttons(
+    ["Let the points fall", () => fall().catch(fails)],
+    ["Train again", start],
+    ["Clear your data", () => {
+      state.drawn = "";
+      figure.set("set", "yours");
+      choose();
+    }],
+  );
 
   canvas.classList.add("live-draw");
   const add = (event) => {
@@ -223,6 +270,7 @@ export function playground(root, {helper}) {
   canvas.addEventListener("pointerdown", (event) => {
     drawing = true;
     run++;
+    stay();
     canvas.setPointerCapture(event.pointerId);
     add(event);
   });

@@ -70,9 +70,10 @@ SHIFT = """() => new Promise((resolve) => new PerformanceObserver((list) => reso
 
 # What is inside a formula is left out: thousands of elements without a name or role, hidden from
 # whoever is read to, and the MathML that is read instead.
-AXE_RUN = """async (rules) => {
+AXE_RUN = """async ({within = "html", ...rules} = {}) => {
     const options = {resultTypes: ["violations"], ...rules};
-    const {violations} = await axe.run({exclude: ["mjx-math", "mjx-assistive-mml"]}, options);
+    const place = {include: [within], exclude: ["mjx-math", "mjx-assistive-mml"]};
+    const {violations} = await axe.run(place, options);
     return violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) =>
         `${v.id}: ${v.help}: ` + v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(", ")
         + ` (${v.nodes.length} in all)`);

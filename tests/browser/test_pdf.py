@@ -5,7 +5,7 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 from conftest import HTML, ROOT
-from pypdf import PdfReader
+from pypdf import PageObject, PdfReader
 from pypdf.generic import Destination
 
 from bookbuild.pdf import PDF
@@ -42,6 +42,27 @@ def test_its_text_is_the_book(pdf: PdfReader):
     for title, page in titles(pdf).items():
         # What does not stand on its page by its first words, a browser has laid out wrongly.
         assert title.split()[-1] in texts[page], title
+
+
+def test_a_live_figure_is_its_still_and_its_caption(pdf: PdfReader):
+    texts = ["".join(page.extract_text().split()) for page in pdf.pages]
+    figures = 0
+    for name in page_names(ROOT):
+        html = (HTML / f"{name}.html").read_text(encoding="utf-8")
+        for figure in BeautifulSoup(html, "html.parser").select("figure.live"):
+            figures += 1
+            caption = figure.select_one(".caption-text").contents[0]  # up to the first formula
+            first = "".join(str(caption).partition(".")[0].split())
+            (number,) = (number for number, text in enumerate(texts) if first in text)
+            assert any(part["/Subtype"] == "/Image" for part in drawn(pdf.pages[number])), first
+            button = "".join(figure.button.get_text().split())
+            assert button not in texts[number], "nothing starts on paper"
+    assert figures == 8
+
+
+def drawn(page: PageObject) -> list:
+    """Return the pictures and forms that a page refers to."""
+    return [part.get_object() for part in page["/Resources"].get("/XObject", {}).values()]
 
 
 def test_links_stay_inside_or_lead_to_the_web(pdf: PdfReader):

@@ -1,5 +1,7 @@
 """What the figures compute, against PyTorch: the same checks in V8 alone and in a browser."""
 
+from types import ModuleType
+
 import torch
 from torch import Generator, Tensor
 
@@ -9,9 +11,11 @@ from onebound.data.mnist import load_mnist
 from onebound.diffusion.denoisers import clipped, even_steps, respaced
 from onebound.diffusion.process import sample_xt
 from onebound.diffusion.samplers import ddim
-from onebound.zoo import unet_classes
+from onebound.zoo import unet_classes, unet_small
 from onebound.zoo.cards import files, load_model
 
+NETWORKS = [unet_classes, unet_small]
+"""Those that the figures ask."""
 INPUTS = 64
 MOST = 1e-3
 """The largest difference, in units of 1 or of the largest number of a layer, if that is more."""
@@ -23,9 +27,9 @@ def difference(found: Tensor, expected: Tensor) -> float:
     return (found - expected).abs().max().item() / scale
 
 
-def load(engine: Engine) -> None:
-    """Build the network of the first look inside the engine."""
-    weights, _ = files(unet_classes)
+def load(engine: Engine, recipe: ModuleType) -> None:
+    """Build a network of the zoo inside the engine."""
+    weights, _ = files(recipe)
     make = "globalThis.model = new $diffusion.PixelModel($tensors.tensorsOf(weights))"
     engine(f"({make}, true)", weights=weights.read_bytes())
 
@@ -39,25 +43,28 @@ def noisy_digits() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def check_layers(engine: Engine) -> None:
+def check_layers(engine: Engine, recipe: ModuleType) -> None:
     """Compare what each layer puts out, and the answer, for each input alone."""
-    network, _ = load_model(unet_classes)
+    network, _ = load_model(recipe)
     seen: dict[str, Tensor] = {}
-    names = ["stem", "encode", "down", *(f"middle.{i}" for i in range(6)), "decode.0", "decode.1"]
+    middle = [f"middle.{i}" for i in range(len(network.middle))]
+    names = ["stem", "encode", "down", *middle, "decode.0", "decode.1"]
     for name in names:
         network.get_submodule(name).register_forward_hook(
             lambda _, __, out, name=name: seen.update({name: out})
         )
-    x_t, t, y = noisy_digits()
+    x_t, t, labels = noisy_digits()
+    y = labels if recipe is unet_classes else None
     seen["head"] = network(x_t, t, y)
     program = """(() => {
-        const seen = {}, told = model.network.told(t, y);
+        const seen = {}, told = model.network.told(t, y ?? undefined);
         model.network.run(x, told, new Float32Array(784),
             (name, numbers) => (seen[name] = text(numbers)));
         return seen;
     })()"""
     for i in range(INPUTS):
-        found = engine(program, x=x_t[i], t=t[i].item(), y=y[i].item())
+        told = None if y is None else y[i].item()
+        found = engine(program, x=x_t[i], t=t[i].item(), y=told)
         for name, expected in seen.items():
             values = expected[i].permute(1, 2, 0).flatten()  # channels last
             assert difference(tensor_of(found[name]), values) < MOST, (name, i)

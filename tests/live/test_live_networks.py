@@ -4,23 +4,21 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from live.agreement import check_layers, check_trajectory, load
+from live.agreement import NETWORKS, check_layers, check_trajectory, load
 from live.engine import Engine
+from onebound.zoo import unet_classes
 
 
-@pytest.fixture(scope="module")
-def loaded(engine: Engine) -> Engine:
-    load(engine)
-    return engine
-
-
-def test_every_layer_agrees(loaded: Engine):
-    check_layers(loaded)
+@pytest.mark.parametrize("recipe", NETWORKS, ids=lambda recipe: recipe.__name__)
+def test_every_layer_agrees(engine: Engine, recipe):
+    load(engine, recipe)
+    check_layers(engine, recipe)
 
 
 @pytest.mark.parametrize(("eta", "asked"), [(0.0, False), (0.0, True), (1.0, True)])
-def test_every_step_of_a_trajectory_agrees(loaded: Engine, eta, asked):
-    check_trajectory(loaded, eta, asked)
+def test_every_step_of_a_trajectory_agrees(engine: Engine, eta, asked):
+    load(engine, unet_classes)
+    check_trajectory(engine, eta, asked)
 
 
 def test_halves_are_read_exactly(engine: Engine):

@@ -33,12 +33,16 @@ def test_codes_and_pictures_agree(loaded: Engine):
     x = (to_unit(load_mnist().test_images[:64]) > 0.5).float()
     mu, logvar = vae.encode(x)
     logits = vae.decode(mu)
+    hidden = vae.encoder.net[1](x.flatten(1)), vae.decoder.net[0](mu)
     for i in range(64):
         found = loaded.tensor(
-            "(({mean, logvar}) => [...mean, ...logvar, ...plane.decode(mean)])(plane.encode(x))",
+            """(({mean, logvar}) => [
+                ...$layers.linear(...plane.layers[0], x), ...mean, ...logvar,
+                ...$layers.linear(...plane.layers[2], mean), ...plane.decode(mean),
+            ])(plane.encode(x))""",
             x=x[i].flatten(),
         )
-        expected = torch.cat([mu[i], logvar[i], logits[i].flatten()])
+        expected = torch.cat([hidden[0][i], mu[i], logvar[i], hidden[1][i], logits[i].flatten()])
         assert (found - expected).abs().max() < 1e-3
 
 
