@@ -44,7 +44,7 @@ def test_a_clean_pixel_of_background_is_certain():
 
 
 def test_a_certain_pixel_has_a_derivative():
-    background = Background(torch.full((1, 1, 1), 0.8), 0.2, 0.3)
+    background = Background(torch.full((1, 1, 1), 0.99999), 0.2, 0.3)
     x_t = torch.tensor([-1.0, 0.5]).reshape(2, 1, 1, 1).requires_grad_()
     _, deviation = background.moments(log_snr_schedule(10), x_t, torch.ones(2, dtype=torch.int64))
     deviation.sum().backward()
