@@ -29,7 +29,8 @@ def heun(schedule: Schedule, denoise: Denoiser, x_T: Data) -> Iterator[Step]:
     """Take Euler's step, look at the slope there, and go with the mean of both (`[eq-heun]`).
 
     The last step, to x_0, is Euler's: at rho = 0 there is no slope. So T steps take 2 T - 1
-    evaluations of the denoiser. ValueError if x_T is noise alone. Karras et al. (2022), algorithm 1.
+    evaluations of the denoiser. ValueError if x_T is noise alone. Karras et al. (2022), algorithm 1
+    without its churn.
     """
     if schedule.alpha_bar[-1] == 0:
         raise ValueError("Heun's method needs a ratio: take a schedule that leaves some signal")
@@ -127,7 +128,7 @@ def schedule_of(ratios: Float64[Tensor, "K"]) -> Schedule:
 
 
 def nearest_steps(schedule: Schedule, ratios: Float64[Tensor, "K"]) -> Int64[Tensor, "K"]:
-    """Steps whose log-SNR is nearest to that of the ratios, for `respaced`.
+    """Return the steps whose log-SNR is nearest to that of the ratios, for `respaced`.
 
     A network knows the steps it was trained at. Where two ratios fall on one step, the later ones
     move up by one. ValueError if there are more ratios than steps.
