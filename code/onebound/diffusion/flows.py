@@ -118,7 +118,7 @@ def curvature(schedule: Schedule, velocity: Network, x_T: Data) -> Float[Tensor,
     schedule's steps (`[eq-curvature]`). Liu, Gong and Liu (2023).
     """
     tau, scale = straight_times(schedule), straight_scale(schedule)
-    total, lengths = torch.zeros_like(x_T[:, 0].flatten(1)[:, 0]), tau.diff().tolist()
+    total, lengths = torch.zeros(len(x_T)).to(x_T), tau.diff().tolist()
     for step in flow(schedule, velocity, x_T):
         start, end = step.x_t / scale[step.t].item(), step.x_s / scale[step.t - 1].item()
         total = total + (start - end).flatten(1).square().sum(1) / lengths[step.t - 1]
