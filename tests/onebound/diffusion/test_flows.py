@@ -3,6 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from test_samplers import guess, normal, seeded
 
 from common import SCHEDULES
 from onebound.diffusion.denoisers import denoiser
@@ -32,7 +33,6 @@ from onebound.diffusion.parameterisation import (
 from onebound.diffusion.process import sample_xt
 from onebound.diffusion.samplers import ddim, last
 from onebound.exact.mixture import mixture_2d
-from test_samplers import guess, normal, seeded
 
 MAPS = {
     "velocity": (velocity_from_x_0, x_0_from_velocity),

@@ -1,7 +1,9 @@
+import itertools
 import math
 
 import pytest
 import torch
+from test_samplers import guess, normal, seeded
 
 from common import SCHEDULES
 from onebound.diffusion.denoisers import even_steps, respaced
@@ -20,7 +22,6 @@ from onebound.exact.gaussian import GaussianData
 from onebound.exact.mixture import Mixture, mixture_1d
 from onebound.exact.transport import carried, share_below
 from onebound.studies import solvers as study
-from test_samplers import guess, normal, seeded
 
 LOW, HIGH = 0.05, 20.0
 
@@ -132,7 +133,7 @@ def test_the_multistep_method_extrapolates_to_the_middle_of_the_step():
     half = -0.5 * (schedule.noise_variance / schedule.alpha_bar).log()
     x_T = normal(4, 2, seed=1)
     steps = list(multistep(schedule, guess, x_T))
-    for before, now in zip(steps, steps[1:-1], strict=False):
+    for before, now in itertools.pairwise(steps):
         t = now.t
         change = (now.x_0_hat - before.x_0_hat) / (half[t] - half[t + 1])
         middle = now.x_0_hat + change * (half[t - 1] - half[t]) / 2
