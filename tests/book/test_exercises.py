@@ -42,4 +42,4 @@ def solutions(path):
 
 
 def test_every_chapter_is_looked_at():
-    assert len(CHAPTERS) == 14
+    assert len(CHAPTERS) >= 14

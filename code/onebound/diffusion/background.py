@@ -45,7 +45,8 @@ class Background:
         mean = (1 - background) * ink - background
         variance = background * (1 - background) * (ink + 1) ** 2
         variance = variance + (1 - background) * self.variance * noise / spread
-        return mean, variance.sqrt()
+        # Where rounding has made it 0, the root would have no derivative.
+        return mean, variance.clamp(min=torch.finfo(variance.dtype).tiny).sqrt()
 
     def x_0_from_residual(self, schedule: Schedule, x_t: Data, residual: Data, t: Steps) -> Data:
         """Return mean + standard deviation * residual: how `denoiser` reads the network."""

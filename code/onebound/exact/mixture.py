@@ -24,7 +24,7 @@ Amplitude = float | Float[Tensor, "B"]
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """p(x_0) = sum of weights_k N(means_k, covariances_k) (`[eq-mixture]`).
+    """p(x_0) = sum of weights_k N(means_k, covariances_k) (`[eq-clusters]`).
 
     ValueError if the shapes do not fit, a weight is negative, they do not add up to 1, or a
     covariance is not symmetric and positive definite.
@@ -73,13 +73,13 @@ class Mixture:
         return self.means[k] + stretched[:, :, 0]
 
     def noised(self, a: float, sigma: float) -> "Mixture":
-        """Return the mixture of a x_0 + sigma eps (`[eq-mixture-noised]`)."""
+        """Return the mixture of a x_0 + sigma eps (`[eq-clusters-noised]`)."""
         identity = torch.eye(self.means.shape[1], dtype=torch.float64)
         covariances = a**2 * self.covariances + sigma**2 * identity
         return Mixture(self.weights, a * self.means, covariances)
 
     def log_prob(self, x: Points, a: Amplitude = 1.0, sigma: Amplitude = 0.0) -> Float[Tensor, "B"]:
-        """Log-density of a x_0 + sigma eps at x (`[eq-mixture-noised]`)."""
+        """Log-density of a x_0 + sigma eps at x (`[eq-clusters-noised]`)."""
         return self._under_noise(x, a, sigma)[0].logsumexp(1)
 
     def responsibilities(
@@ -89,12 +89,12 @@ class Mixture:
         return self._under_noise(x, a, sigma)[0].softmax(1)
 
     def score(self, x: Points, a: Amplitude = 1.0, sigma: Amplitude = 0.0) -> Points:
-        """Gradient of `log_prob` in x (`[eq-mixture-score]`)."""
+        """Gradient of `log_prob` in x (`[eq-clusters-score]`)."""
         log_joint, moved, variance = self._under_noise(x, a, sigma)
         return -self._blend(log_joint, moved / variance, x)
 
     def x_0_mean(self, x: Points, a: Amplitude, sigma: Amplitude) -> Points:
-        """E[x_0 | a x_0 + sigma eps = x], the exact denoiser (`[eq-mixture-denoiser]`)."""
+        """E[x_0 | a x_0 + sigma eps = x], the exact denoiser (`[eq-clusters-denoiser]`)."""
         log_joint, moved, variance = self._under_noise(x, a, sigma)
         gain = _column(a) * like(self.axes[0], x) / variance
         return log_joint.softmax(1) @ like(self.means, x) + self._blend(log_joint, gain * moved, x)
@@ -112,7 +112,7 @@ class Mixture:
     def posterior(
         self, y: Float64[Tensor, "M"], operator: Float64[Tensor, "M D"], sigma: float
     ) -> "Mixture":
-        """Return p(x_0 | operator x_0 + sigma eps = y) for one y (`[eq-mixture-posterior]`).
+        """Return p(x_0 | operator x_0 + sigma eps = y) for one y (`[eq-clusters-posterior]`).
 
         ValueError if the shapes do not fit or sigma is not positive.
         """

@@ -43,6 +43,15 @@ def test_a_clean_pixel_of_background_is_certain():
     assert (deviation < 0.01).all()
 
 
+def test_a_certain_pixel_has_a_derivative():
+    background = Background(torch.full((1, 1, 1), 0.99999), 0.2, 0.3)
+    x_t = torch.tensor([-1.0, 0.5]).reshape(2, 1, 1, 1).requires_grad_()
+    _, deviation = background.moments(log_snr_schedule(10), x_t, torch.ones(2, dtype=torch.int64))
+    deviation.sum().backward()
+    assert deviation[0] < 1e-15
+    assert torch.isfinite(x_t.grad).all()
+
+
 def test_the_residual_counts_standard_deviations():
     schedule = cosine_schedule(40)
     x_t, t = torch.randn(3, 1, 28, 28), torch.tensor([2, 20, 40])

@@ -27,7 +27,7 @@ def test_the_examples_have_mean_0_and_variances_near_1(example):
     assert ((covariance.diagonal() > 0.8) & (covariance.diagonal() < 1.0)).all()
 
 
-@pytest.mark.equation("eq-mixture")
+@pytest.mark.equation("eq-clusters")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_density_integrates_to_1_and_has_the_moments(example):
     mixture = example()
@@ -40,7 +40,7 @@ def test_the_density_integrates_to_1_and_has_the_moments(example):
     torch.testing.assert_close(second, covariance, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.equation("eq-mixture")
+@pytest.mark.equation("eq-clusters")
 def test_the_density_of_correlated_clusters_is_that_of_torch():
     mixture = mixture_2d()
     x = torch.randn(7, 2, dtype=torch.float64, generator=generator(0))
@@ -62,7 +62,7 @@ def test_draws_have_the_moments_and_the_clusters_their_shares(example):
     assert ((shares.mean(0) - mixture.weights).abs() < 4 * shares.std(0) / n**0.5).all()
 
 
-@pytest.mark.equation("eq-mixture-noised")
+@pytest.mark.equation("eq-clusters-noised")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_noise_widens_each_cluster(example):
     mixture = example()
@@ -78,7 +78,7 @@ def test_noise_widens_each_cluster(example):
     torch.testing.assert_close(mixture.noised(A, SIGMA).log_prob(x), found)
 
 
-@pytest.mark.equation("eq-mixture-score")
+@pytest.mark.equation("eq-clusters-score")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_score_is_the_gradient_of_the_log_density(example):
     mixture = example()
@@ -88,7 +88,7 @@ def test_the_score_is_the_gradient_of_the_log_density(example):
         torch.testing.assert_close(mixture.score(x.detach(), *noise), expected)
 
 
-@pytest.mark.equation("eq-mixture-denoiser")
+@pytest.mark.equation("eq-clusters-denoiser")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_denoiser_is_the_mean_of_x_0_by_quadrature(example):
     mixture = example()
@@ -133,7 +133,7 @@ def test_one_cluster_is_gaussian_data():
     torch.testing.assert_close(alone.denoiser(schedule)(x, t), data.denoiser(schedule)(x, t))
 
 
-@pytest.mark.equation("eq-mixture-posterior")
+@pytest.mark.equation("eq-clusters-posterior")
 def test_the_posterior_is_bayes_rule_at_every_point():
     mixture = mixture_2d()
     points, cell = lattice(mixture)
@@ -150,7 +150,7 @@ def test_the_posterior_is_bayes_rule_at_every_point():
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.equation("eq-mixture-posterior")
+@pytest.mark.equation("eq-clusters-posterior")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_posterior_of_x_0_has_the_mean_of_the_denoiser(example):
     mixture = example()
