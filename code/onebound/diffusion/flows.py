@@ -87,14 +87,14 @@ def flow(schedule: Schedule, velocity: Network, x_T: Data) -> Iterator[Step]:
     The steps are those of `ddim` without noise, whatever the schedule.
     """
     tau, scale = straight_times(schedule), straight_scale(schedule)
-    length = tau - tau.roll(1)
+    length, scale_s = tau - tau.roll(1), scale.roll(1)
     x_t = x_T
     for step in range(schedule.T, 0, -1):
         with nullcontext() if step == schedule.T else trusting():
             t = torch.full((len(x_t),), step, device=x_t.device)
             u = velocity(x_t, t)
             straight = x_t / at(scale, t, x_t) - at(length, t, x_t) * u
-            x_s = at(scale, t - 1, x_t) * straight
+            x_s = at(scale_s, t, x_t) * straight
             x_0_hat = x_0_from_velocity(schedule, x_t, u, t)
         yield Step(step, x_t, x_0_hat, x_s)
         x_t = x_s
@@ -111,20 +111,20 @@ def flow_matching_loss(
     return error.flatten(1).square().sum(1)
 
 
-def curvature(schedule: Schedule, velocity: Network, x_T: Data) -> Float[Tensor, "B"]:
-    """How much the velocity changes along each path: 0 where the path is straight.
+def curvature(schedule: Schedule, velocity: Network, x_T: Data) -> float:
+    """How much the velocity changes along the paths: 0 if all are straight (`[eq-curvature]`).
 
-    The mean over tau of ||u - d||^2 over ||d||^2, where d leads from the sample to x_T, on the
-    schedule's steps (`[eq-curvature]`). Liu, Gong and Liu (2023).
+    The mean over tau and the paths of ||u - d||^2, where d leads from the sample to x_T, over the
+    mean of ||d||^2, on the schedule's steps. Liu, Gong and Liu (2023).
     """
     tau, scale = straight_times(schedule), straight_scale(schedule)
-    total, lengths = torch.zeros(len(x_T)).to(x_T), tau.diff().tolist()
+    speed, lengths = 0.0, tau.diff().tolist()
     for step in flow(schedule, velocity, x_T):
         start, end = step.x_t / scale[step.t].item(), step.x_s / scale[step.t - 1].item()
-        total = total + (start - end).flatten(1).square().sum(1) / lengths[step.t - 1]
+        speed += (start - end).square().sum().item() / lengths[step.t - 1]
     # The mean of u is d, so the mean of ||u - d||^2 is that of ||u||^2 less ||d||^2.
-    whole = (x_T / scale[-1].item() - step.x_s).flatten(1).square().sum(1) / tau[-1].item()
-    return total / whole - 1
+    whole = (x_T / scale[-1].item() - step.x_s).square().sum().item() / tau[-1].item()
+    return speed / whole - 1
 
 
 def optimal_pairing(x_0: Float[Tensor, "B ..."], eps: Float[Tensor, "B ..."]) -> Int64[Tensor, "B"]:

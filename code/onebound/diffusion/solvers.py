@@ -2,7 +2,7 @@
 
 Without noise a sample obeys d(x_bar) / d(rho) = eps_hat in the scaled image
 x_bar = x_t / sqrt(alpha_bar), where rho = sqrt((1 - alpha_bar) / alpha_bar) is the *ratio* of noise
-to signal (`[eq-ddim-euler]`). `onebound.diffusion.samplers.ddim` is Euler's method for it; here are
+to signal. `onebound.diffusion.samplers.ddim` is Euler's method for it; here are
 methods of second order, and the grids of ratios that they are used on. They are samplers like
 those: generators of `Step` that know a schedule and a denoiser.
 """

@@ -141,12 +141,12 @@ def test_flow_matching_is_a_weighted_error_of_the_guess(make):
 def test_curvature_is_none_on_straight_paths_and_the_variance_of_speed_on_others():
     schedule, x_T = straight_schedule(50), normal(6, 2, seed=1)
     still = curvature(schedule, lambda x, t: torch.ones_like(x), x_T)
-    torch.testing.assert_close(still, torch.zeros(6).double(), atol=1e-12, rtol=0)
+    assert still == pytest.approx(0, abs=1e-12)
     # u = (1, t) has the mean d = (1, 25.5) and around it the variance of 1 to 50.
     speeds = lambda x, t: torch.stack([torch.ones(len(x)), t], 1).to(x)  # noqa: E731
     found = curvature(schedule, speeds, x_T)
     variance = torch.arange(1, 51).double().var(correction=0)
-    torch.testing.assert_close(found, (variance / (1 + 25.5**2)).expand(6))
+    assert found == pytest.approx(variance.item() / (1 + 25.5**2))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
