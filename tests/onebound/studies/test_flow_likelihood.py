@@ -9,7 +9,6 @@ def test_the_same_images_and_noise_for_any_number_of_steps():
     more = flow_likelihood.run(3, **flow_likelihood.SMOKE | {"steps": 8})
     assert few["bound"] == more["bound"]
     assert few["flow"] != more["flow"]
-    assert few["decoder"] == more["decoder"]
     assert torch.isfinite(torch.tensor(list(few.values()))).all()
 
 
