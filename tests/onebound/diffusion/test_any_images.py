@@ -13,6 +13,7 @@ from onebound.diffusion import onestep, tuning
 from onebound.diffusion.background import fit_background
 from onebound.diffusion.bound import bound, equal_chances, reverse_variance
 from onebound.diffusion.denoisers import clipped, denoiser, guided, respaced
+from onebound.diffusion.flows import flow, velocity_of
 from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.diffusion.samplers import ancestral, ddim, last
@@ -24,6 +25,7 @@ from onebound.diffusion.schedules import (
     log_snr_schedule,
     remembered,
 )
+from onebound.diffusion.solvers import heun, multistep
 from onebound.distributions import noise_like
 from onebound.exact.gaussian import GaussianData
 from onebound.exact.pixels import fit_independent_pixels
@@ -31,6 +33,10 @@ from onebound.networks.unet import UNet
 
 T = 8
 SHAPES = [(3, 32, 32), (1, 28, 56), (2, 8, 4)]
+
+
+def by_flow(schedule, denoise, x_T):
+    return flow(schedule, velocity_of(schedule, denoise), x_T)
 
 
 def seeded(seed):
@@ -110,7 +116,7 @@ def test_a_training_step_makes_no_float64_and_reads_nothing(model):
     watch.nothing()
 
 
-@pytest.mark.parametrize("sampler", [ancestral, partial(ddim, eta=0.3)])
+@pytest.mark.parametrize("sampler", [ancestral, partial(ddim, eta=0.3), multistep, heun, by_flow])
 def test_a_sampling_step_makes_no_float64_and_reads_nothing(model, sampler):
     schedule, denoise = model
     coarse, few = respaced(schedule, clipped(denoise), torch.arange(2, T + 1, 2))
@@ -278,7 +284,7 @@ def test_the_entry_of_no_step_may_be_anything_and_every_other_counts():
         next(ancestral(schedule, damped, x_T, variance=variance))
 
 
-@pytest.mark.parametrize("sampler", [ancestral, partial(ddim, eta=0.3)])
+@pytest.mark.parametrize("sampler", [ancestral, partial(ddim, eta=0.3), multistep, heun, by_flow])
 def test_values_are_checked_in_the_first_step_of_a_sampler(sampler):
     def careful(x_t, t):
         check_images(x_t, -math.inf, math.inf)

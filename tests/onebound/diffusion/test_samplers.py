@@ -7,6 +7,7 @@ from onebound.diffusion.denoisers import clipped, even_steps, respaced
 from onebound.diffusion.process import q_xt_x0
 from onebound.diffusion.samplers import ancestral, ddim, last
 from onebound.diffusion.schedules import Schedule, cosine_schedule, linear_schedule
+from onebound.diffusion.solvers import heun, multistep
 from onebound.exact.finite import optimal_denoiser
 from onebound.exact.gaussian import GaussianData
 
@@ -26,8 +27,21 @@ def ddim_at(eta):
     )
 
 
+def multistep_at(eta):
+    return lambda schedule, denoise, x_T, generator=None: multistep(
+        schedule, denoise, x_T, eta, generator
+    )
+
+
 # A new sampler gets a row here.
-SAMPLERS = {"ancestral": ancestral, "ddim 0": ddim_at(0.0), "ddim 0.6": ddim_at(0.6)}
+SAMPLERS = {
+    "ancestral": ancestral,
+    "ddim 0": ddim_at(0.0),
+    "ddim 0.6": ddim_at(0.6),
+    "multistep 0": multistep_at(0.0),
+    "multistep 0.6": multistep_at(0.6),
+    "heun 0": lambda schedule, denoise, x_T, generator=None: heun(schedule, denoise, x_T),
+}
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
 
 
@@ -192,12 +206,12 @@ def test_clipping_bounds_every_prediction_and_the_sample(sampler):
 
 def test_one_seed_one_sample():
     schedule, x_T = cosine_schedule(9), normal(4, 3, seed=1)
-    for sampler in SAMPLERS.values():
+    for name, sampler in SAMPLERS.items():
         first, again, other = (
             last(sampler(schedule, guess, x_T, seeded(seed))) for seed in (1, 1, 2)
         )
         assert torch.equal(first, again)
-        assert torch.equal(first, other) == (sampler is SAMPLERS["ddim 0"])
+        assert torch.equal(first, other) == name.endswith(" 0")
 
 
 def test_without_noise_an_example_does_not_depend_on_its_batch():
