@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
-from onebound.checks import check_per_step, check_positive, trusting
+from onebound.checks import check_positive, trusting
 from onebound.diffusion.denoisers import Denoiser, guided
 from onebound.diffusion.process import Data, q_xs_xt_x0, q_xt_xs, sample_xt, weight_of_x_0
 from onebound.diffusion.samplers import Step, ddim
-from onebound.diffusion.schedules import Schedule, at, like
+from onebound.diffusion.schedules import Schedule, at
 from onebound.distributions import noise_like
 
 Table = Float64[Tensor, "steps"]
@@ -123,7 +123,7 @@ class Observation:
         return left[:, seen].mT, scale[seen], right[seen]
 
     def misfit(self, x_0: Data) -> Float[Tensor, "B R"]:
-        """What is missing from the operator's answer, y - operator x_0, along its directions."""
+        """Return y - operator x_0, along the directions in which the operator answers."""
         left, scale, right = self.parts
         return self.y @ left.mT - scale * (x_0.flatten(1) @ right.mT)
 
