@@ -83,16 +83,16 @@ def guided_and_weighed(
     density^strength / other^(strength - 1), times exp(-nats), but for a factor and the error of
     the steps (`[eq-guided-density]`).
     """
-    nats, snr = torch.zeros(len(x_T), dtype=x_T.dtype), schedule.snr.tolist()
-    before = 0.0
+    nats, noise = torch.zeros(len(x_T), dtype=x_T.dtype), schedule.noise_variance.tolist()
+    before = nats
     for step in ddim(schedule, guided(denoise, other, strength), x_T, 0.0):
         t = torch.full((len(x_T),), step.t)
         apart = (denoise(step.x_t, t) - other(step.x_t, t)).flatten(1).square().sum(1)
-        pull = snr[step.t] ** 2 * apart  # squared slope in x / sqrt(alpha_bar)
+        cost = apart / noise[step.t] ** 2 / 2  # d SNR is d alpha_bar / (1 - alpha_bar)^2
         if step.t < schedule.T:
-            nats += (before + pull) / 2 * (1 / snr[step.t + 1] - 1 / snr[step.t]) / 2
-        before = pull
-    return step.x_s, strength * (strength - 1) * (nats + before / snr[1] / 2)
+            nats = nats + (before + cost) / 2 * (noise[step.t + 1] - noise[step.t])
+        before = cost
+    return step.x_s, strength * (strength - 1) * (nats + before * noise[1])
 
 
 @dataclass(frozen=True, eq=False)
