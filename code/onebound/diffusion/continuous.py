@@ -16,11 +16,11 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_per_step, check_same_shape, check_times, trusting
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import amplitudes
+from onebound.diffusion.parameterisation import amplitudes, score_from_x_0
 from onebound.diffusion.process import Data, Steps
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
-from onebound.diffusion.scores import Score, score_from_x_0
+from onebound.diffusion.scores import Score
 from onebound.distributions import log_prob_normal, noise_like
 
 Table = Float[Tensor, "steps"]

@@ -59,22 +59,6 @@ def x_0_from_velocity(schedule: Schedule, x_t: Data, velocity: Data, t: Steps) -
     return (x_t - noise * velocity) / (signal + noise)
 
 
-def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
-    """Return -eps / sqrt(1 - alpha_bar), the score if x_0 is E[x_0|x_t] (`[eq-score-maps]`)."""
-    _, noise = amplitudes(schedule, x_t, t)
-    return -eps_from_x_0(schedule, x_t, x_0, t) / noise
-
-
-def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data:
-    """Return (x_t + (1 - alpha_bar) score) / sqrt(alpha_bar), undoing `score_from_x_0`.
-
-    See `[eq-score-maps]`. Where alpha_bar is 0 the result is not finite, as for eps.
-    """
-    check_same_shape(x_t=x_t, score=score)
-    signal, noise = amplitudes(schedule, x_t, t)
-    return (x_t + noise**2 * score) / signal
-
-
 def velocity_of(schedule: Schedule, denoise: Denoiser) -> Network:
     """Read the velocity off a denoiser, trained for whatever it may be (`[eq-velocity-maps]`)."""
     return lambda x_t, t: velocity_from_x_0(schedule, x_t, denoise(x_t, t), t)

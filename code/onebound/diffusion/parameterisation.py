@@ -66,7 +66,8 @@ def v_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
 def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
     """Return (sqrt(alpha_bar) x_0 - x_t) / (1 - alpha_bar), undoing `x_0_from_score`.
 
-    For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`).
+    For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`,
+    `[eq-fisher-conditional]`, `[eq-fisher-tweedie]`, `[eq-score-maps]`). Vincent (2011).
     """
     check_same_shape(x_t=x_t, x_0=x_0)
     signal, noise = amplitudes(schedule, x_t, t)
@@ -76,7 +77,7 @@ def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
 def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data:
     """Return (x_t + (1 - alpha_bar) score) / sqrt(alpha_bar): Tweedie's formula for E[x_0|x_t].
 
-    See `[eq-tweedie]`; Efron (2011). Where alpha_bar is 0 the result is not finite.
+    See `[eq-tweedie]`, `[eq-score-maps]`; Efron (2011). Not finite where alpha_bar is 0.
     """
     check_same_shape(x_t=x_t, score=score)
     signal, noise = amplitudes(schedule, x_t, t)

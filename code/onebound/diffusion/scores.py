@@ -13,22 +13,12 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_positive, check_same_shape
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import amplitudes
-from onebound.diffusion.process import Data, Steps
-from onebound.diffusion.schedules import Schedule, at
+from onebound.diffusion.parameterisation import score_from_x_0
+from onebound.diffusion.process import Data
+from onebound.diffusion.schedules import Schedule
 from onebound.distributions import noise_like
 
 Score = Callable[[Tensor], Tensor]
-
-
-def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
-    """Return (sqrt(alpha_bar) x_0 - x_t) / (1 - alpha_bar) (`[eq-fisher-conditional]`).
-
-    With E[x_0|x_t] for x_0 it is the score of q(x_t) (`[eq-fisher-tweedie]`). Vincent (2011).
-    """
-    check_same_shape(x_t=x_t, x_0=x_0)
-    signal, _ = amplitudes(schedule, x_t, t)
-    return (signal * x_0 - x_t) / at(schedule.noise_variance, t, x_t)
 
 
 def score_of(schedule: Schedule, denoise: Denoiser, step: int) -> Score:

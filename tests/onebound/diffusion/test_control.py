@@ -19,7 +19,7 @@ from onebound.diffusion.control import (
     step_reach,
     through_the_guess,
 )
-from onebound.diffusion.denoisers import even_steps, guided, respaced
+from onebound.diffusion.denoisers import guided
 from onebound.diffusion.process import weight_of_x_0
 from onebound.diffusion.samplers import ancestral, ddim, last
 from onebound.diffusion.schedules import Schedule, cosine_schedule, log_snr_schedule

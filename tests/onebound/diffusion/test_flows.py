@@ -13,20 +13,20 @@ from onebound.diffusion.flows import (
     flow,
     flow_matching_loss,
     optimal_pairing,
-    score_from_x_0,
     straight_scale,
     straight_schedule,
     straight_times,
     velocity_from_x_0,
     velocity_of,
-    x_0_from_score,
     x_0_from_velocity,
 )
 from onebound.diffusion.loss import denoising_loss
 from onebound.diffusion.parameterisation import (
     eps_from_x_0,
+    score_from_x_0,
     v_from_x_0,
     x_0_from_eps,
+    x_0_from_score,
     x_0_from_v,
     x_0_from_x_0,
 )
