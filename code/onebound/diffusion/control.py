@@ -189,7 +189,8 @@ def replaced(
     et al. (2022).
     """
     check_positive("repeats", repeats)
-    deviation, x_t = schedule.beta_tilde.sqrt(), x_T
+    deviation = schedule.beta_tilde.sqrt()
+    x_t = x_s = x_T
     known_0 = observation.least(x_T)
     for step in range(schedule.T, 0, -1):
         with nullcontext() if step == schedule.T else trusting():

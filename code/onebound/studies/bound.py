@@ -1,4 +1,4 @@
-"""The bound of trained networks on all test images, term by term (chapter 14, the scoreboard)."""
+"""The bound of trained networks on all test images, term by term."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""2,000 samples of the network for the bound and of the one for samples, judged (chapter 14)."""
+"""2,000 samples of the network for the bound and of the one for samples, judged."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Short trainings of chapter 12: two optimisers, two networks, the last weights or their average.
+"""Short trainings of digits: two optimisers, two networks, the last weights or their average.
 
 The recipe is that of `onebound.zoo.unet_small`, for as many steps as a setting says.
 """

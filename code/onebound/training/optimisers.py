@@ -131,7 +131,7 @@ def averaged(model: nn.Module, memory: float = 0.1) -> Average:
     At step n the new weights count 1 / (1 + memory n), the old average the rest
     (`[eq-average-weights]`). So the average reaches back over about a share `memory`, 0 to 1, of
     the steps so far. Buffers are averaged too. The statistics of a batch norm fit averaged weights
-    neither so nor as they were at the last step: compute them again (chapter 12 measures it).
+    neither so nor as they were at the last step: compute them again.
 
     ``update_parameters(model)`` takes in a step; ``module`` is the averaged model. Shamir and Zhang
     (2013), with their eta = 1 / memory - 1; Karras et al. (2024). ValueError if `memory` is not in

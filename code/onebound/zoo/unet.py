@@ -1,4 +1,4 @@
-"""The U-Net of chapter 12, trained for good samples: the loss of v, late steps counting more."""
+"""The U-Net, trained for good samples: the loss of v, late steps counting more."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The U-Net of chapter 13 that may be told which digit to draw; else trained as `unet` is."""
+"""The U-Net that may be told which digit to draw; else trained as `unet` is."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A smaller U-Net trained for minutes: what chapter 12 trains live, and a guide for `unet`."""
+"""A smaller U-Net trained for minutes: what "A run" trains live, and a guide for `unet`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the studies of chapter 12 do, apart from training for long."""
+"""What the studies of training do, apart from training for long."""
 
 import pytest
 import torch
