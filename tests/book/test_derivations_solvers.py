@@ -66,16 +66,16 @@ def test_heuns_step_errs_by_the_third_power_only():
 
 @pytest.mark.equation("eq-churn")
 def test_the_coming_and_going_is_the_family_of_samplers():
-    a_t, a_s, kappa = sp.symbols("abar_t abar_s kappa", **POSITIVE)
+    a_t, a_s, eta = sp.symbols("abar_t abar_s eta", **POSITIVE)
     beta_tilde = (1 - a_s) / (1 - a_t) * (1 - a_t / a_s)
     ratio = {rho_t: sp.sqrt((1 - a_t) / a_t), rho_s: sp.sqrt((1 - a_s) / a_s)}
     fresh = rho_s**2 * (1 - rho_s**2 / rho_t**2)
     assert sp.simplify(fresh.subs(ratio) - beta_tilde / a_s) == 0
-    down = rho_s**2 * (1 - kappa**2 * (1 - rho_s**2 / rho_t**2))
-    kept = (1 - a_s - kappa**2 * beta_tilde) / a_s
+    down = rho_s**2 * (1 - eta**2 * (1 - rho_s**2 / rho_t**2))
+    kept = (1 - a_s - eta**2 * beta_tilde) / a_s
     assert sp.simplify(down.subs(ratio) - kept) == 0
-    assert sp.simplify(sp.sqrt(down.subs(kappa, 1)) - rho_s**2 / rho_t) == 0
-    assert sp.simplify(rho_s**2 - down - kappa**2 * fresh) == 0
+    assert sp.simplify(sp.sqrt(down.subs(eta, 1)) - rho_s**2 / rho_t) == 0
+    assert sp.simplify(rho_s**2 - down - eta**2 * fresh) == 0
     inline("solvers", r"\rho_\downarrow = \rho_s^2 / \rho_t")
 
 
