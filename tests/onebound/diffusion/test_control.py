@@ -96,7 +96,9 @@ def test_guidance_by_step_has_the_strength_of_its_step():
 
 
 @pytest.mark.equation("eq-guided-density", "eq-guided-variance")
-@pytest.mark.parametrize("w", [0.5, 2.0, 3.0])
+@pytest.mark.parametrize(
+    "w", [pytest.param(0.5, marks=pytest.mark.slow), pytest.param(2.0, marks=pytest.mark.slow), 3.0]
+)
 def test_the_weights_turn_the_guided_density_into_the_product(w):
     one, other = 0.3, 0.5
     schedule = log_snr_schedule(2000, 16, -14)
@@ -111,6 +113,7 @@ def test_the_weights_turn_the_guided_density_into_the_product(w):
 
 
 @pytest.mark.equation("eq-guided-density")
+@pytest.mark.slow
 def test_weighted_draws_of_a_guided_mixture_have_the_moments_of_the_product():
     deviation = torch.full((2, 1, 1), 0.25).double()
     both = Mixture(
