@@ -86,7 +86,7 @@ def test_code_is_copied_as_it_stands(browser: Browser, site: str):
 def test_what_scrolls_on_a_phone_does_so_by_keyboard(browser: Browser, site: str, box: str):
     page = Visit(browser, site, "training.html", width=360).page
     wide = f"""[...document.querySelectorAll("article {box}")]
-        .find((box) => box.clientWidth && box.scrollWidth > box.clientWidth + 50)"""
+        .find((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 50)"""
     page.wait_for_function(f"{wide}.tabIndex === 0")
     page.evaluate(f"(window.box = {wide}).focus()")
     page.keyboard.press("ArrowRight")
