@@ -21,15 +21,7 @@ from onebound.diffusion.flows import (
     x_0_from_velocity,
 )
 from onebound.diffusion.loss import denoising_loss
-from onebound.diffusion.parameterisation import (
-    eps_from_x_0,
-    score_from_x_0,
-    v_from_x_0,
-    x_0_from_eps,
-    x_0_from_score,
-    x_0_from_v,
-    x_0_from_x_0,
-)
+from onebound.diffusion.parameterisation import score_from_x_0, x_0_from_score
 from onebound.diffusion.process import sample_xt
 from onebound.diffusion.samplers import ddim, last
 from onebound.exact.mixture import mixture_2d
@@ -37,9 +29,6 @@ from onebound.exact.mixture import mixture_2d
 MAPS = {
     "velocity": (velocity_from_x_0, x_0_from_velocity),
     "score": (score_from_x_0, x_0_from_score),
-    "eps": (eps_from_x_0, x_0_from_eps),
-    "v": (v_from_x_0, x_0_from_v),
-    "x_0": (x_0_from_x_0, x_0_from_x_0),
 }
 each_map = pytest.mark.parametrize(("there", "back"), MAPS.values(), ids=MAPS.keys())
 
