@@ -6,6 +6,7 @@ from torch.utils._pytree import tree_leaves
 
 from onebound.diffusion.bound import bound, equal_chances
 from onebound.diffusion.schedules import cosine_schedule, linear_schedule, log_snr_schedule
+from onebound.exact.mixture import Mixture
 
 SCHEDULES = [linear_schedule, cosine_schedule, log_snr_schedule]
 
@@ -13,6 +14,12 @@ SCHEDULES = [linear_schedule, cosine_schedule, log_snr_schedule]
 def by_a_random_step(schedule, *arguments, **named):
     """The bound from the decoder and one step of each example, all steps alike."""
     return bound(schedule, *arguments, **named, chances=equal_chances(schedule))
+
+
+def one_normal(covariance, mean=0.0):
+    """A single normal density as a mixture, whose every quantity is known."""
+    covariance = torch.as_tensor(covariance, dtype=torch.float64)
+    return Mixture(torch.ones(1).double(), torch.full_like(covariance[:1], mean), covariance[None])
 
 
 READS = {  # what makes a device wait: a value of a tensor decides on the host

@@ -109,13 +109,11 @@ def test_eulers_step_along_the_straight_path_is_ddim():
 
 @pytest.mark.equation("eq-flow-weight")
 def test_the_weight_of_flow_matching():
-    a = sp.Symbol("abar", **POSITIVE)
+    s = sp.Symbol("s", **POSITIVE)  # the root of the SNR
+    a = s**2 / (1 + s**2)
     tau = sp.sqrt(1 - a) / (sp.sqrt(a) + sp.sqrt(1 - a))
-    snr = a / (1 - a)
-    found = sp.simplify((1 / tau**2 - (1 + sp.sqrt(snr)) ** 2).subs(a, sp.Rational(1, 5)))
-    assert found == 0
+    assert sp.simplify(1 / tau**2 - (1 + s) ** 2) == 0
     # Between the weight of v and twice that: 2 (1 + s^2) - (1 + s)^2 = (1 - s)^2.
-    s = sp.Symbol("s", **POSITIVE)
     assert sp.expand(2 * (1 + s**2) - (1 + s) ** 2 - (1 - s) ** 2) == 0
 
 

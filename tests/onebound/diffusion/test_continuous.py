@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from common import SCHEDULES
+from common import SCHEDULES, one_normal
 from onebound.diffusion.bound import kl_coefficients, reverse_variance
 from onebound.diffusion.continuous import (
     axes_like,
@@ -18,7 +18,7 @@ from onebound.diffusion.continuous import (
 )
 from onebound.diffusion.samplers import last
 from onebound.diffusion.schedules import cosine_schedule, linear_schedule, log_snr_schedule
-from onebound.exact.mixture import Mixture, mixture_1d, mixture_2d
+from onebound.exact.mixture import mixture_1d, mixture_2d
 from onebound.exact.toy import grid
 from onebound.zoo._unets import COSINE, tilted
 
@@ -35,11 +35,6 @@ def amplitudes_at(schedule, t):
     return [float(part[t]) for part in schedule.amplitudes]
 
 
-def one_normal(variance, mean=0.0):
-    ones = torch.ones(1).double()
-    return Mixture(ones, torch.full((1, 1), mean).double(), ones[:, None, None] * variance)
-
-
 @pytest.mark.equation("eq-sde-rate")
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_what_is_diffused_adds_up_to_minus_the_log_of_alpha_bar(schedule):
@@ -52,7 +47,7 @@ def test_what_is_diffused_adds_up_to_minus_the_log_of_alpha_bar(schedule):
 @pytest.mark.parametrize("churn", [0.0, 0.6, 1.0, 1.5])
 def test_every_member_of_the_family_ends_at_the_data(churn):
     """On a normal density the variance after Euler-Maruyama steps follows a recursion."""
-    data, gaps = one_normal(0.3), []
+    data, gaps = one_normal([[0.3]]), []
     for T in (100, 200, 400):
         schedule = log_snr_schedule(T, first=9.0, last=-9.0)
         variance = torch.ones(()).double()

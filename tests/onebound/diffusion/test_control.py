@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from common import Watch
+from common import Watch, one_normal
 from onebound.diffusion.control import (
     Observation,
     bayes_reach,
@@ -35,12 +35,6 @@ def generator(seed):
 
 def normal(*shape, seed):
     return torch.randn(*shape, dtype=torch.float64, generator=generator(seed))
-
-
-def one_normal(covariance, mean=None):
-    covariance = torch.as_tensor(covariance, dtype=torch.float64)
-    mean = torch.zeros(len(covariance)).double() if mean is None else mean
-    return Mixture(torch.ones(1).double(), mean[None], covariance[None])
 
 
 def part(mixture, clusters):

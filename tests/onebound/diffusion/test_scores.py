@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 import torch
 
-from common import SCHEDULES
+from common import SCHEDULES, one_normal
 from onebound.diffusion.bound import kl_coefficients, reverse_variance
 from onebound.diffusion.parameterisation import score_from_x_0
 from onebound.diffusion.process import q_xt_x0
@@ -55,9 +55,7 @@ def test_the_exact_denoiser_gives_the_gradient_of_the_log_density(schedule):
 def test_small_langevin_steps_keep_the_density_and_the_step_decides_the_error():
     """On a normal density of variance lambda the variance has a closed form."""
     variance, step, n = 0.5, 0.1, 40_000
-    alone = Mixture(
-        torch.ones(1).double(), torch.zeros(1, 1).double(), torch.full((1, 1, 1), variance).double()
-    )
+    alone = one_normal([[variance]])
     x = alone.sample(n, torch.Generator().manual_seed(0))
     noise = torch.Generator().manual_seed(1)
     *_, x = langevin(alone.score, x, step, 60, noise)
@@ -98,11 +96,7 @@ def test_annealed_langevin_finds_the_shares_of_the_clusters_and_one_level_does_n
 
 @pytest.mark.equation("eq-fisher-divergence")
 def test_the_fisher_divergence_of_two_normal_densities():
-    def alone(mean, variance):
-        ones = torch.ones(1).double()
-        return Mixture(ones, torch.full((1, 1), mean).double(), ones[:, None, None] * variance)
-
-    q, p, n = alone(0.3, 0.5), alone(-0.2, 0.8), 100_000
+    q, p, n = one_normal([[0.5]], 0.3), one_normal([[0.8]], -0.2), 100_000
     x = q.sample(n, torch.Generator().manual_seed(3))
     terms = fisher_terms(q.score(x), p.score(x))
     # The score of q less that of p is linear: (1/0.8 - 1/0.5) (x - 0.3) + 0.5 / 0.8.

@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_samplers import guess, normal, seeded
 
-from common import SCHEDULES
+from common import SCHEDULES, one_normal
 from onebound.diffusion.denoisers import even_steps, respaced
 from onebound.diffusion.samplers import ancestral, ddim, last
 from onebound.diffusion.schedules import cosine_schedule, log_snr_schedule
@@ -19,7 +19,7 @@ from onebound.diffusion.solvers import (
     schedule_of,
 )
 from onebound.exact.gaussian import GaussianData
-from onebound.exact.mixture import Mixture, mixture_1d
+from onebound.exact.mixture import mixture_1d
 from onebound.exact.transport import carried, share_below
 from onebound.studies import solvers as study
 
@@ -63,7 +63,7 @@ def test_each_solver_has_its_order_on_a_mixture(solver, order, grid):
 
 @pytest.mark.equation("eq-line-flow")
 def test_a_path_of_normal_data_keeps_its_place_in_standard_deviations():
-    one = Mixture(torch.ones(1).double(), normal(1, 1, seed=1), torch.full((1, 1, 1), 0.3).double())
+    one = one_normal([[0.3]], mean=0.7)
     x = normal(9, 1, seed=2)
     found = carried(one, x, (0.1, 0.9), (0.8, 0.4))
     before, after = (one.noised(0.1, 0.9).axes[0].sqrt(), one.noised(0.8, 0.4).axes[0].sqrt())

@@ -1,4 +1,4 @@
-"""What the studies of chapter 6 do, apart from training for long."""
+"""What the studies of VAEs do, apart from training for long."""
 
 import pytest
 import torch
