@@ -40,7 +40,7 @@ class Trained(NamedTuple):
     seconds: float
 
 
-# ---- chapter 4: a VAE whose likelihood is a discretised logistic
+# ---- "One scale": a VAE whose likelihood is a discretised logistic
 
 
 class LearnedScale(nn.Module):
@@ -61,7 +61,7 @@ class LearnedScale(nn.Module):
 
 
 def logistic_vae(levels: UInt8[Tensor, "N C H W"], seed: int = 0) -> Trained:
-    """Train the VAE of chapter 4, four passes over images."""
+    """Train that VAE, four passes over images."""
     torch.manual_seed(seed)
     shape = shape_of(levels)
     model = VAE(MLPEncoder(20, shape=shape), MLPDecoder(20, shape=shape), LearnedScale())

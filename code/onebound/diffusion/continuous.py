@@ -6,6 +6,7 @@ the steps of its schedule as they are; put in more, and it comes nearer to the l
 asked at steps of the grid only. Nothing here trains anything.
 """
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from onebound.checks import check_per_step, check_same_shape, check_times, trusting
+from onebound.checks import (
+    check_per_step,
+    check_positive,
+    check_same_shape,
+    check_times,
+    trusting,
+)
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.parameterisation import amplitudes, score_from_x_0
 from onebound.diffusion.process import Data, Steps
@@ -43,11 +50,12 @@ def reverse_sde(
     """Take Euler-Maruyama steps of the reverse SDE, from t = T to 1 (`[eq-sde-family]`).
 
     `churn`, not negative, is the amplitude of the noise over that of the forward process: 1 is the
-    reverse SDE (`[eq-sde-reverse]`), and 0 the probability-flow ODE without any noise. Anderson
-    (1982); Song et al. (2021), equation 6.
+    reverse SDE (`[eq-sde-reverse]`), and 0 the probability-flow ODE without any noise. ValueError
+    if x_T is noise alone. Anderson (1982); Song et al. (2021), equation 6.
     """
-    if not churn >= 0:
-        raise ValueError(f"churn must not be negative, got {churn!r}")
+    if not 0 <= churn < math.inf:
+        raise ValueError(f"churn must be finite and not negative, got {churn!r}")
+    _check_signal(schedule)
     drift, pull = diffused(schedule) / 2, diffused(schedule) * (1 + churn**2) / 2
     deviation = churn * diffused(schedule).sqrt()
     x_t = x_T
@@ -125,8 +133,11 @@ def flow_log_likelihood(
     """Follow the probability-flow ODE from step 1 to T by Heun's method, divergence included.
 
     A step evaluates the denoiser twice, and goes back through it once for each probe. Song et al.
-    (2021), appendix D.2; Chen et al. (2018).
+    (2021), appendix D.2; Chen et al. (2018). ValueError if there is no probe, or x_T is noise
+    alone.
     """
+    _check_signal(schedule)
+    check_positive("number of probes", len(probes))
     check_times(torch.ones(len(x_1), dtype=torch.int64, device=x_1.device), schedule.T, x_1)
     widths = schedule.log_snr[2:] - schedule.log_snr[1:-1]
 
@@ -142,6 +153,11 @@ def flow_log_likelihood(
         volume = volume + width / 2 * (growth + more)
     zero = x.new_zeros(())
     return FlowLikelihood(log_prob_normal(x, zero, zero), volume, x)
+
+
+def _check_signal(schedule: Schedule) -> None:
+    if schedule.alpha_bar[-1] == 0:
+        raise ValueError("log-SNR ends at -infinity: take a schedule that leaves some signal")
 
 
 def loss_integral(log_snr: Float[Tensor, "K"], error: Float[Tensor, "K"]) -> Float[Tensor, ""]:

@@ -74,6 +74,7 @@ def interval(T: int, strength: float, low: int, high: int) -> Table:
     return torch.where((low < t) & (t <= high), strength, 1.0).double()
 
 
+@torch.no_grad()
 def guided_and_weighed(
     schedule: Schedule, denoise: Denoiser, other: Denoiser, strength: float, x_T: Data
 ) -> tuple[Data, Float[Tensor, "B"]]:
@@ -83,10 +84,10 @@ def guided_and_weighed(
     density^strength / other^(strength - 1), times exp(-nats), but for a factor and the error of
     the steps (`[eq-guided-density]`).
     """
-    nats, noise = torch.zeros(len(x_T), dtype=x_T.dtype), schedule.noise_variance.tolist()
+    nats, noise = x_T.new_zeros(len(x_T)), schedule.noise_variance.tolist()
     before = nats
     for step in ddim(schedule, guided(denoise, other, strength), x_T, 0.0):
-        t = torch.full((len(x_T),), step.t)
+        t = torch.full((len(x_T),), step.t, device=x_T.device)
         apart = (denoise(step.x_t, t) - other(step.x_t, t)).flatten(1).square().sum(1)
         cost = apart / noise[step.t] ** 2 / 2  # d SNR is d alpha_bar / (1 - alpha_bar)^2
         if step.t < schedule.T:
@@ -140,11 +141,14 @@ class Observation:
 
 
 def through_the_guess(observation: Observation, spread: Table) -> LogProb:
-    """Return log N(y; A x_0_hat, spread_t A A^T + sigma^2 I), as if x_0 were that near x_0_hat.
+    """Return log N(y; A x_0_hat, spread_t A A^T + sigma^2 I), but for what x_t does not change.
 
-    See `[eq-through-guess]`. A spread of 0 is the approximation of Chung et al. (2023), and that of
-    `normal_spread` the one of Song et al. (2023).
+    As if x_0 were that near x_0_hat (`[eq-through-guess]`). A spread of 0 is the approximation of
+    Chung et al. (2023), and that of `normal_spread` the one of Song et al. (2023). ValueError if
+    spread and sigma are both 0.
     """
+    if observation.sigma == 0 and not (spread[1:] > 0).all():
+        raise ValueError("a width of 0: give the observation noise, or the guess a spread")
 
     def log_prob(x_t: Tensor, t: Tensor, x_0_hat: Tensor) -> Tensor:
         _, scale, _ = observation.parts

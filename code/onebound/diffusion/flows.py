@@ -3,8 +3,8 @@
 A point of the *straight path* is (1 - tau) x_0 + tau eps. It is x_t, divided by the sum of its two
 amplitudes, and tau is the share of the noise in that sum: so the straight path is a schedule like
 the others, and any schedule can be walked in its coordinates. The maps here have the form of those
-in `onebound.diffusion.parameterisation`. They hold for every coupling of x_0 and eps but for the
-score's, which holds if they are independent.
+in `onebound.diffusion.parameterisation`. They hold for every coupling of x_0 and eps, where the
+score's hold if the two are independent.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ def straight_times(schedule: Schedule) -> Float64[Tensor, "steps"]:
 
 def straight_scale(schedule: Schedule) -> Float64[Tensor, "steps"]:
     """Return what a point of the straight path is multiplied by to be x_t: the two amplitudes."""
-    return sum(schedule.amplitudes, torch.zeros(()))
+    signal, noise = schedule.amplitudes
+    return signal + noise
 
 
 def velocity_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:

@@ -1,4 +1,4 @@
-"""What a network may put out: eps, x_0 or v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0.
+"""What a network puts out, eps, x_0 or v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0; scores.
 
 Each map takes a schedule, x_t, what there is and steps t, and returns what is asked, like x_t.
 """

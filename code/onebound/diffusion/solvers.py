@@ -130,12 +130,14 @@ def schedule_of(ratios: Float64[Tensor, "K"]) -> Schedule:
 def nearest_steps(schedule: Schedule, ratios: Float64[Tensor, "K"]) -> Int64[Tensor, "K"]:
     """Return the steps whose log-SNR is nearest to that of the ratios, for `respaced`.
 
-    A network knows the steps it was trained at. Where two ratios fall on one step, the later ones
-    move up by one. ValueError if there are more ratios than steps.
+    A network knows the steps it was trained at. Where ratios fall on one step, they move apart to
+    its neighbours. ValueError if the ratios do not rise, or are more than the steps.
     """
+    if not (ratios.diff() > 0).all() or not ratios[0] > 0:
+        raise ValueError(f"expected ratios that rise from above 0, got {ratios.tolist()}")
+    check_positive("T - K + 1", schedule.T - len(ratios) + 1)
     wanted = -2 * ratios.log()
     steps = (schedule.log_snr[1:, None] - wanted).abs().argmin(0) + 1
     places = torch.arange(len(steps))
     steps = (steps - places).cummax(0).values + places
-    check_positive("T - last step + 1", schedule.T - int(steps[-1]) + 1)
-    return steps
+    return torch.minimum(steps, schedule.T - places.flip(0))

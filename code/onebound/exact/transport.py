@@ -26,7 +26,12 @@ def carried(
     """Carry points from one pair (a, sigma) to another along the exact paths (`[eq-line-flow]`).
 
     A path keeps the share of probability below it, and the place of a share is found by bisection.
+    ValueError if the mixture is not on a line, or a point is farther than 1,000 from 0.
     """
+    if mixture.means.shape[1] != 1:
+        raise ValueError(f"expected a mixture on a line, got {mixture.means.shape[1]} dimensions")
+    if not (x.abs() <= 1e3).all():
+        raise ValueError(f"expected points within 1,000 of 0, got {x.abs().max():g}")
     share = share_below(mixture, x, *before)
     low, high = torch.full_like(x, -1e3), torch.full_like(x, 1e3)
     for _ in range(halvings):

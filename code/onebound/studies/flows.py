@@ -22,6 +22,7 @@ from onebound.diffusion.flows import (
 from onebound.diffusion.loss import stratified_t
 from onebound.diffusion.samplers import last
 from onebound.diffusion.schedules import Schedule
+from onebound.evaluation.energy import energy_distance
 from onebound.exact.mixture import mixture_2d
 from onebound.networks.mlp import ResidualMLP
 
@@ -72,10 +73,9 @@ def in_steps(velocity: Network, K: int) -> tuple[Schedule, Network]:
     return Schedule(straight_schedule(T).alpha_bar[kept]), lambda x, t: velocity(x, kept[t])
 
 
-def energy_distance(one: Float[Tensor, "N 2"], other: Float[Tensor, "M 2"]) -> float:
-    """2 E||x - y|| - E||x - x'|| - E||y - y'||, which is 0 for equal distributions."""
-    within = sum(torch.cdist(x, x).sum().item() / (len(x) * (len(x) - 1)) for x in (one, other))
-    return 2 * torch.cdist(one, other).mean().item() - within
+def apart(one: Float[Tensor, "N 2"], other: Float[Tensor, "M 2"]) -> float:
+    """Energy distance of two sets of points."""
+    return energy_distance(one[None], other[None]).item()
 
 
 def run(
@@ -92,6 +92,6 @@ def run(
     real, others = (mixture_2d().sample(2000, noise).float() for _ in range(2))
     return {
         "curvature": curvature(straight_schedule(T), network, start),
-        "energy": [energy_distance(last(flow(*in_steps(network, K), start)), real) for K in COUNTS],
-        "floor": energy_distance(others, real),
+        "energy": [apart(last(flow(*in_steps(network, K), start)), real) for K in COUNTS],
+        "floor": apart(others, real),
     }

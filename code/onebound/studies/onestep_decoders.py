@@ -1,6 +1,6 @@
 """Decoders of one step of noise: their bound, their samples, and a VAE beside them.
 
-Trained on the squared error ("error") or on the bound itself ("bound"); "vae" is chapter 4's.
+Trained on the squared error ("error") or on the bound itself ("bound"); "vae" is of "One scale".
 """
 
 import math
@@ -125,7 +125,7 @@ def error_run(seed: int, alpha: float, images: int) -> dict[str, Any]:
 
 
 def vae_run(seed: int, images: int) -> dict[str, Any]:
-    """Train chapter 4's VAE; both terms of its bound."""
+    """Train the VAE of "One scale"; both terms of its bound."""
     mnist, noise = load_mnist(), Generator().manual_seed(3 + seed)
     levels, _ = split_validation(mnist.train_images)
     vae = baselines.logistic_vae(levels[:images], seed).model

@@ -16,6 +16,7 @@ from onebound.diffusion.continuous import (
     reverse_sde,
     signs_like,
 )
+from onebound.diffusion.flows import straight_schedule
 from onebound.diffusion.samplers import last
 from onebound.diffusion.schedules import cosine_schedule, linear_schedule, log_snr_schedule
 from onebound.exact.mixture import mixture_1d, mixture_2d
@@ -165,12 +166,19 @@ def test_which_losses_of_the_book_are_means_of_bounds():
 
 def test_what_does_not_fit_is_refused():
     schedule, x = cosine_schedule(4), normal(2, 2, seed=0)
-    with pytest.raises(ValueError, match="churn must not be negative"):
+    with pytest.raises(ValueError, match="churn must be finite and not"):
         next(reverse_sde(schedule, mixture_2d().denoiser(schedule), x, -0.1))
     with pytest.raises(ValueError, match="expected equal shapes"):
         divergence(torch.neg, x, torch.ones(1, 2, 3).double())
     with pytest.raises(ValueError, match="weight needs one entry"):
         level_weights(schedule, torch.ones(4))
+    no_signal = straight_schedule(4)
+    with pytest.raises(ValueError, match="leaves some signal"):
+        next(reverse_sde(no_signal, mixture_2d().denoiser(schedule), x))
+    with pytest.raises(ValueError, match="leaves some signal"):
+        flow_log_likelihood(no_signal, mixture_2d().denoiser(schedule), x, axes_like(x))
+    with pytest.raises(ValueError, match="number of probes"):
+        flow_log_likelihood(schedule, mixture_2d().denoiser(schedule), x, axes_like(x)[:0])
     with pytest.raises(ValueError, match="expected equal shapes"):
         loss_integral(torch.zeros(3), torch.zeros(4))
 

@@ -255,6 +255,12 @@ def test_a_repeated_step_goes_back_by_one_step_of_noise():
         next(replaced(schedule, denoise, x_T, observation, 0))
 
 
+def test_a_width_of_0_is_refused():
+    exact = Observation(torch.eye(2), torch.ones(1, 2), 0.0)
+    with pytest.raises(ValueError, match="width of 0"):
+        through_the_guess(exact, torch.zeros(5))
+
+
 def test_an_observation_that_does_not_fit_is_refused():
     operator = OPERATORS["half"]
     with pytest.raises(ValueError, match=r"got \(1, 2\) and \(3, 2\)"):

@@ -19,7 +19,7 @@ from onebound.diffusion.solvers import (
     schedule_of,
 )
 from onebound.exact.gaussian import GaussianData
-from onebound.exact.mixture import mixture_1d
+from onebound.exact.mixture import mixture_1d, mixture_2d
 from onebound.exact.transport import carried, share_below
 from onebound.studies import solvers as study
 
@@ -206,8 +206,8 @@ def test_the_nearest_steps_are_near_and_different():
     assert steps.tolist() == [3, 90, 600, 1000]
     crowded = nearest_steps(schedule, karras_ratios(60, 0.006, 0.02))
     assert (crowded.diff() > 0).all()
-    with pytest.raises(ValueError, match="last step"):
-        nearest_steps(schedule, log_snr_ratios(5, 1e4, 2e4))
+    beyond = nearest_steps(schedule, log_snr_ratios(5, 1e5, 2e5))
+    assert beyond.tolist() == [996, 997, 998, 999, 1000]
 
 
 def test_refusals():
@@ -236,3 +236,16 @@ def test_the_grids_of_the_study_are_of_its_size():
             assert (steps.diff() > 0).all()
     assert study.kept_steps("t", 10).tolist() == even_steps(1000, 10).tolist()
     assert respaced(cosine_schedule(1000), guess, study.kept_steps("roots", 10))[0].T == 10
+
+
+@pytest.mark.parametrize("ratios", [[2.0, 1.0], [0.0, 1.0], [1.0] * 3, [1.0, 2.0, 3.0, 4.0]])
+def test_ratios_that_do_not_rise_or_are_too_many_are_refused(ratios):
+    with pytest.raises(ValueError, match=r"rise|T - K"):
+        nearest_steps(cosine_schedule(3), torch.tensor(ratios).double())
+
+
+def test_paths_are_carried_on_a_line_and_within_reach():
+    with pytest.raises(ValueError, match="on a line"):
+        carried(mixture_2d(), torch.zeros(1, 2).double(), (1, 1), (1, 0))
+    with pytest.raises(ValueError, match="within 1,000"):
+        carried(mixture_1d(), torch.full((1, 1), 2e3).double(), (1, 1), (1, 0))

@@ -29,15 +29,6 @@ def test_fewer_steps_of_the_straight_path_are_even_and_ask_at_their_own_times():
     assert straight_schedule(flows.T).T == 100
 
 
-def test_the_energy_distance_is_that_of_two_normals_apart():
-    # In one coordinate of two that is moved by far more than the spread, 2 E|x - y| rules.
-    one, other = (torch.randn(2000, 2, generator=seeded(s)) for s in (0, 1))
-    assert flows.energy_distance(one, other) == pytest.approx(0, abs=0.01)
-    far = other + torch.tensor([100.0, 0.0])
-    within = 2 * torch.pi**0.5  # E||x - x'|| in the plane is sqrt(pi)
-    assert flows.energy_distance(one, far) == pytest.approx(200 - within, rel=0.01)
-
-
 def test_a_network_learns_the_velocity_of_a_shift():
     eps = torch.randn(500, 2, generator=seeded(0))
     network = flows.learned(eps - 3, eps, seed=0, steps=150)
