@@ -58,7 +58,7 @@ def chains(tex: str) -> list[list[str]]:
     r"""Split TeX into statements at \qquad, \quad and free commas, and each of them at =."""
     found = []
     for statement in _split(
-        re.sub(r"\\(?:begin|end)\{aligned\}", "", tex), [",", r"\qquad", r"\quad"]
+        re.sub(r"\\(?:begin|end)\{(?:aligned|gathered)\}", "", tex), [",", r"\qquad", r"\quad"]
     ):
         statement = statement.strip().rstrip(".").strip()
         if statement and not statement.startswith(r"\text"):
