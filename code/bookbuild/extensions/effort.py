@@ -20,7 +20,7 @@ from bookbuild.source.shape import Shape, shape_of
 WORDS_A_MINUTE = 200
 SECONDS_A_LINE = 5  # of open code
 SECONDS_A_FORMULA = 20  # a line of displayed mathematics
-LITTLE, MUCH = 15, 40  # such lines on a page
+LITTLE, MUCH = 6, 40  # such lines on a page
 _CHAPTER = re.compile(r"^\(ch-[\w-]+\)=$", re.MULTILINE)
 
 

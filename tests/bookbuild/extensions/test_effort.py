@@ -30,7 +30,7 @@ def test_time_to_run(seconds: float, expected: str):
 
 
 def test_how_much_mathematics():
-    assert [amount(n) for n in (0, 14, 15, 39, 40)] == ["little"] * 2 + ["some"] * 2 + ["much"]
+    assert [amount(n) for n in (0, 5, 6, 39, 40)] == ["little"] * 2 + ["some"] * 2 + ["much"]
 
 
 def test_each_part_says_what_it_means():
