@@ -42,7 +42,7 @@ export async function oneStep(root, {helper, files}) {
 
   function draw(context, width, height, ink) {
     const {x0, x1, network, exact} = shown;
-    ["a digit: draw", "with noise", "the network", "best answer"].forEach((title, i) => {
+    ["a digit: draw here", "with noise", "the network’s answer", "the best answer"].forEach((title, i) => {
       const [left, top, side] = place(width, i);
       context.fillStyle = ink;
       context.textAlign = "left";
@@ -107,7 +107,7 @@ export async function oneStep(root, {helper, files}) {
   figure.slider("log", "signal’s share α", {
     min: -2.7, max: -0.01, step: 0.01, format: (value) => number(10 ** value, 3), changed: start,
   });
-  figure.slider("digit", "test digit", {
+  figure.slider("digit", "number of a test digit", {
     min: 1, max: data.length, step: 1, changed: () => {
       [drawn, state.drawn] = [undefined, ""];
       start();

@@ -75,33 +75,27 @@ export function show(context, x, left, top, size) {
  * gives the drawing to go on with, `changed` hears of each stroke, and `done` of the end.
  */
 export function drawable(figure, place, {begin, changed, done}) {
-  const {canvas} = figure;
   let drawing, last;
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const [left, top, side] = place(box.width);
-    return [((event.clientX - box.left - left) / side) * SIDE,
-      ((event.clientY - box.top - top) / side) * SIDE];
+  const onPad = (x, y) => {
+    const [left, top, side] = place(figure.canvas.clientWidth);
+    return [((x - left) / side) * SIDE, ((y - top) / side) * SIDE];
   };
-  const follow = (event) => {
-    if (!drawing) return;
-    const next = at(event);
+  const move = (x, y) => {
+    const next = onPad(x, y);
     stroke(drawing, last, next);
     last = next;
     changed();
   };
-  canvas.classList.add("live-draw");
-  canvas.addEventListener("pointerdown", (event) => {
-    last = at(event);
-    if (last.some((value) => value < 0 || value >= SIDE)) return;
-    drawing = begin();
-    canvas.setPointerCapture(event.pointerId);
-    follow(event);
+  figure.canvas.classList.add("live-draw");
+  figure.hold({
+    take(x, y) {
+      last = onPad(x, y);
+      if (last.some((value) => value < 0 || value >= SIDE)) return false;
+      drawing = begin();
+      move(x, y);
+      return true;
+    },
+    move,
+    drop: done,
   });
-  canvas.addEventListener("pointermove", follow);
-  for (const end of ["pointerup", "pointercancel"])
-    canvas.addEventListener(end, () => {
-      if (drawing) done();
-      drawing = undefined;
-    });
 }
