@@ -40,7 +40,7 @@
         return;
       }
       root.scrollIntoView();
-      start();
+      start().then(() => root.scrollIntoView()); // what came in place of the picture moves it
     };
     addEventListener("hashchange", follow);
     follow();

@@ -3,7 +3,7 @@
 import {digitsOf} from "./digits.js";
 import {exactPosterior, meanOf} from "./exact.js";
 import {Figure, number} from "./figure.js";
-import {binary, drawable, lettersOf, pixelsOf, PIXELS, show} from "./pad.js";
+import {drawable, lettersOf, pixelsOf, PIXELS, show} from "./pad.js";
 import {normal} from "./random.js";
 import {cosineSchedule} from "./schedules.js";
 
@@ -130,7 +130,7 @@ export async function oneStep(root, {helper, files}) {
     begin: () => (drawn ??= new Float32Array(PIXELS)),
     changed() {
       shown.x0 = drawn.map((x) => 2 * x - 1);
-      state.drawn = lettersOf(binary(drawn));
+      state.drawn = lettersOf(drawn);
       figure.redraw();
     },
     done() {

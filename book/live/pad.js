@@ -37,13 +37,13 @@ export const binary = (x) => Float32Array.from(x, (value) => (value > 0.5 ? 1 : 
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** Zeros and ones as letters for an address, six pixels each. */
+/** A drawing as letters for an address: three pixels each, of four grey levels. */
 export function lettersOf(x) {
   let text = "";
-  for (let i = 0; i < PIXELS; i += 6) {
-    let bits = 0;
-    for (let k = 0; k < 6; k++) bits = 2 * bits + (x[i + k] > 0.5 ? 1 : 0);
-    text += LETTERS[bits];
+  for (let i = 0; i < PIXELS; i += 3) {
+    let code = 0;
+    for (let k = 0; k < 3; k++) code = 4 * code + Math.round(3 * (x[i + k] ?? 0));
+    text += LETTERS[code];
   }
   return text;
 }
@@ -51,8 +51,9 @@ export function lettersOf(x) {
 /** What `lettersOf` wrote, or nothing if it did not. */
 export function pixelsOf(text) {
   const codes = [...text].map((letter) => LETTERS.indexOf(letter));
-  if (codes.length !== Math.ceil(PIXELS / 6) || codes.includes(-1)) return undefined;
-  return Float32Array.from({length: PIXELS}, (_, i) => (codes[Math.floor(i / 6)] >> (5 - (i % 6))) & 1);
+  if (codes.length !== Math.ceil(PIXELS / 3) || codes.includes(-1)) return undefined;
+  return Float32Array.from({length: PIXELS}, (_, i) =>
+    ((codes[Math.floor(i / 3)] >> (4 - 2 * (i % 3))) & 3) / 3);
 }
 
 /** Put an image of numbers in [0, 1] onto a canvas, `size` wide, each pixel a square. */
@@ -96,6 +97,9 @@ export function drawable(figure, place, {begin, changed, done}) {
       return true;
     },
     move,
-    drop: done,
+    drop() {
+      drawing.set(pixelsOf(lettersOf(drawing))); // what is seen is what the address says
+      done();
+    },
   });
 }
