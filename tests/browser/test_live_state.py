@@ -23,7 +23,8 @@ SETTLED = """(id) => {
     const {figure} = document.getElementById(id);
     return figure?.busy === false && location.hash === figure.address && location.hash.includes("?");
 }"""
-SAYS = "(id) => document.querySelector(`#${id} .live-says`).textContent.startsWith('This figure')"
+SAYS = """(id) => document.querySelector(`#${id} .live-says`).textContent
+    .startsWith("This figure")"""
 
 
 @pytest.mark.parametrize("name", FIGURES)
