@@ -21,7 +21,8 @@ CHANGE = """(root) => {
 }"""
 SETTLED = """(id) => {
     const {figure} = document.getElementById(id);
-    return figure?.busy === false && location.hash === figure.address && location.hash.includes("?");
+    const {hash} = location;
+    return figure?.busy === false && hash === figure.address && hash.includes("?");
 }"""
 SAYS = """(id) => document.querySelector(`#${id} .live-says`).textContent
     .startsWith("This figure")"""
