@@ -57,7 +57,7 @@ FREE: dict[str, Callable[[float], tuple[float, float]]] = {
 def drag(shown: Shown, places: Places) -> float:
     """Move a finger over the canvas; return by how many pixels the page has scrolled."""
     canvas = shown.root.locator("canvas")
-    canvas.evaluate("(canvas) => canvas.scrollIntoView({block: 'center', behavior: 'instant'})")
+    canvas.evaluate("(canvas) => canvas.scrollIntoView({block: 'center'})")
     box = canvas.bounding_box()
     before = shown.page.evaluate("scrollY")
     client = shown.page.context.new_cdp_session(shown.page)
