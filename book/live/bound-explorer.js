@@ -122,6 +122,7 @@ export function boundExplorer(root) {
     if (x(elbo) > 60) context.fillText("bound", 8, top + 22);
     context.fillStyle = ink;
     context.textAlign = "center";
+    if (right - x(elbo) > 30) context.fillText("gap", (x(elbo) + right) / 2, top - 7);
     for (let nats = Math.ceil(logP - LOWEST); nats < logP; nats += 2)
       if (x(nats) > 14) context.fillText(number(nats, 0), x(nats), top + tall + 24);
     context.textAlign = "left";

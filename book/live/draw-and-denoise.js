@@ -1,7 +1,7 @@
 // Your drawing, with noise up to level t, finished by the network.
 
 import {Figure, number} from "./figure.js";
-import {binary, centred, drawable, lettersOf, pixelsOf, PIXELS, show, stroke} from "./pad.js";
+import {centred, drawable, lettersOf, pixelsOf, PIXELS, show, stroke} from "./pad.js";
 import {cosineSchedule} from "./schedules.js";
 
 const MODEL = "unet_classes";
@@ -135,7 +135,7 @@ export async function drawAndDenoise(root, {helper, files}) {
       return drawn;
     },
     changed() {
-      state.drawn = lettersOf(binary(drawn));
+      state.drawn = lettersOf(drawn);
       figure.set("shape", "yours");
       figure.redraw();
     },

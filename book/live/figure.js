@@ -63,17 +63,52 @@ export class Figure {
     }));
   }
 
+  /** The place of the figure on its page, and what of its state is not as usual. */
+  get address() {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(this.state))
+      if (value !== this.defaults[name]) query.set(name, value);
+    return `#${this.root.id}${String(query) && `?${query}`}`;
+  }
+
   /** Put the state into the address, and say the values, once the reader rests. */
   settle() {
     clearTimeout(this.settling);
     this.settling = setTimeout(() => {
-      const query = new URLSearchParams();
-      for (const [name, value] of Object.entries(this.state))
-        if (value !== this.defaults[name]) query.set(name, value);
-      const hash = `#${this.root.id}${String(query) && `?${query}`}`;
-      history.replaceState(history.state, "", hash);
+      history.replaceState(history.state, "", this.address);
       this.say(this.values.textContent);
     }, QUIET);
+  }
+
+  /**
+   * Let a mouse or a finger hold something on the canvas, if `take` says that there is something at
+   * (x, y). `move` hears where it goes, and `drop` when it is let go. A finger that finds nothing to
+   * hold moves the page, as anywhere else.
+   */
+  hold({take, move, drop}) {
+    const {canvas} = this;
+    let held;
+    const at = ({clientX, clientY}) => {
+      const {left, top} = canvas.getBoundingClientRect();
+      return [clientX - left, clientY - top];
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (held !== undefined || event.button || !take(...at(event))) return;
+      held = event.pointerId;
+      canvas.setPointerCapture(held);
+    });
+    canvas.addEventListener("touchstart", (event) => {
+      if (held !== undefined) event.preventDefault();
+    }, {passive: false});
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerId === held) move(...at(event));
+    });
+    for (const end of ["pointerup", "pointercancel"])
+      canvas.addEventListener(end, (event) => {
+        if (event.pointerId !== held) return;
+        held = undefined;
+        drop();
+      });
   }
 
   /** Give the place back to the still picture, and say why. */

@@ -153,11 +153,11 @@ export async function firstLook(root, {helper, files}) {
   const named = Array.from({length: 10}, (_, digit) => [digit, `the digit ${digit}`]);
   figure.choice("digit", "ask for", [["each", "0 to 9 in turn"], ["any", "any digit"], ...named],
     () => start());
-  figure.choice("steps", "steps", [3, 5, 10, 20, 50].map((n) => [n, n]), () => start());
-  figure.slider("strength", "guidance", {
+  figure.choice("steps", "number of steps", [3, 5, 10, 20, 50].map((n) => [n, n]), () => start());
+  figure.slider("strength", "strength of guidance", {
     min: 0, max: 4, step: 0.25, format: (value) => number(value, 2), changed: restart,
   });
-  figure.choice("noise", "on the way", [[0, "add no noise"], [1, "add fresh noise"]], () => start());
+  figure.choice("noise", "noise on the way", [[0, "none"], [1, "fresh in each step"]], () => start());
   figure.slider("seed", "seed of the noise", {min: 1, max: 999, step: 1, changed: restart});
   start(asked < 0 ? undefined : asked);
   return figure;

@@ -139,10 +139,10 @@ export async function forwardProcess(root, {files}) {
   const one = (value) => number(value, 1);
   figure.slider("t", "step t", {min: 1, max: T, step: 1, changed});
   figure.choice("schedule", "schedule", Object.entries(NAMES), changed);
-  figure.slider("digit", "test digit", {min: 1, max: images.length, step: 1, changed});
-  figure.slider("first", "yours: log-SNR at first", {min: 2, max: 12, step: 0.1, format: one, changed});
-  figure.slider("middle", "half-way", {min: -12, max: 10, step: 0.1, format: one, changed});
-  figure.slider("last", "at last", {min: -14, max: 0, step: 0.1, format: one, changed});
+  figure.slider("digit", "number of a test digit", {min: 1, max: images.length, step: 1, changed});
+  figure.slider("first", "your log-SNR at first", {min: 2, max: 12, step: 0.1, format: one, changed});
+  figure.slider("middle", "your log-SNR half-way", {min: -12, max: 10, step: 0.1, format: one, changed});
+  figure.slider("last", "your log-SNR at last", {min: -14, max: 0, step: 0.1, format: one, changed});
   const LIMITS = {first: [2, 12], middle: [-12, 10], last: [-14, 0]};
   figure.canvas.classList.add("live-upright");
   draggable(figure, () => Object.fromEntries(Object.entries(points()).map(([name, [t, value]]) =>

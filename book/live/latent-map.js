@@ -14,7 +14,7 @@ export async function latentMap(root, {files}) {
   const vae = new PlaneVAE(tensorsOf(bytesOf(files.vae_plane)));
   const digits = await digitsOf(files.digits);
   const codes = [];
-  let drawn, judged, dragged;
+  let drawn, judged;
   const figure = new Figure(root, {
     label: "A map of the codes of test digits with a movable point, the decoder’s picture at that "
       + "point, and a pad with your digit and its reconstruction",
@@ -76,7 +76,7 @@ export async function latentMap(root, {files}) {
     context.fillStyle = ink;
     const [at, pad, back] = places.places;
     const probability = (z) => vae.decode(z).map((logit) => 1 / (1 + Math.exp(-logit)));
-    const titles = width < 500 ? ["decoded", "your digit", "its answer"]
+    const titles = width < 500 ? ["decoded", "draw here", "its answer"]
       : ["decoded at the ring", "your digit: draw", "reconstruction"];
     [at, pad, back].forEach(([x, y], i) => context.fillText(titles[i], x, y - 9));
     show(context, probability([state.z1, state.z2]), ...at, large);
@@ -138,7 +138,7 @@ export async function latentMap(root, {files}) {
   judged = vae.bound(binary(drawn));
   figure.slider("z1", "first latent", z);
   figure.slider("z2", "second latent", z);
-  figure.slider("digit", "test digit", {
+  figure.slider("digit", "number of a test digit", {
     min: 1, max: digits.images.length, step: 1, changed: () => take(state.digit - 1),
   });
   figure.buttons(
@@ -153,26 +153,17 @@ export async function latentMap(root, {files}) {
     }],
   );
 
-  const inMap = (x, y, {map, top}) => x < map && y > top && y < top + map;
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top, layout(box.width)];
-  };
-  const follow = (event) => {
-    const [x, y, places] = place(event);
-    if (dragged) move(fromMap(places, x, y));
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    dragged = inMap(...place(event));
-    if (dragged) canvas.setPointerCapture(event.pointerId);
-    follow(event);
+  const drag = (x, y) => move(fromMap(layout(canvas.clientWidth), x, y));
+  figure.hold({
+    take(x, y) {
+      const {map, top} = layout(canvas.clientWidth);
+      const inside = x < map && y > top && y < top + map;
+      if (inside) drag(x, y);
+      return inside;
+    },
+    move: drag,
+    drop: () => figure.settle(),
   });
-  canvas.addEventListener("pointermove", follow);
-  for (const end of ["pointerup", "pointercancel"])
-    canvas.addEventListener(end, () => {
-      if (dragged) figure.settle();
-      dragged = false;
-    });
   drawable(figure, (width) => {
     const {image, places: [, pad]} = layout(width);
     return [...pad, image];

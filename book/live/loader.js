@@ -32,9 +32,17 @@
       }
     };
     button.addEventListener("click", start);
-    if (location.hash.startsWith(`#${root.id}?`)) {
+    // An address that a reader was sent; one of the same page loads nothing by itself.
+    const follow = () => {
+      if (!location.hash.startsWith(`#${root.id}?`) || root.figure?.address === location.hash) return;
+      if (root.figure) {
+        location.reload();
+        return;
+      }
       root.scrollIntoView();
-      start();
-    }
+      start().then(() => root.scrollIntoView()); // what came in place of the picture moves it
+    };
+    addEventListener("hashchange", follow);
+    follow();
   }
 }

@@ -3,7 +3,7 @@
 import {digitsOf} from "./digits.js";
 import {exactPosterior, meanOf} from "./exact.js";
 import {Figure, number} from "./figure.js";
-import {binary, drawable, lettersOf, pixelsOf, PIXELS, show} from "./pad.js";
+import {drawable, lettersOf, pixelsOf, PIXELS, show} from "./pad.js";
 import {normal} from "./random.js";
 import {cosineSchedule} from "./schedules.js";
 
@@ -42,7 +42,7 @@ export async function oneStep(root, {helper, files}) {
 
   function draw(context, width, height, ink) {
     const {x0, x1, network, exact} = shown;
-    ["a digit: draw", "with noise", "the network", "best answer"].forEach((title, i) => {
+    ["a digit: draw here", "with noise", "the network’s answer", "the best answer"].forEach((title, i) => {
       const [left, top, side] = place(width, i);
       context.fillStyle = ink;
       context.textAlign = "left";
@@ -107,7 +107,7 @@ export async function oneStep(root, {helper, files}) {
   figure.slider("log", "signal’s share α", {
     min: -2.7, max: -0.01, step: 0.01, format: (value) => number(10 ** value, 3), changed: start,
   });
-  figure.slider("digit", "test digit", {
+  figure.slider("digit", "number of a test digit", {
     min: 1, max: data.length, step: 1, changed: () => {
       [drawn, state.drawn] = [undefined, ""];
       start();
@@ -130,7 +130,7 @@ export async function oneStep(root, {helper, files}) {
     begin: () => (drawn ??= new Float32Array(PIXELS)),
     changed() {
       shown.x0 = drawn.map((x) => 2 * x - 1);
-      state.drawn = lettersOf(binary(drawn));
+      state.drawn = lettersOf(drawn);
       figure.redraw();
     },
     done() {

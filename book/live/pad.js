@@ -37,13 +37,13 @@ export const binary = (x) => Float32Array.from(x, (value) => (value > 0.5 ? 1 : 
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** Zeros and ones as letters for an address, six pixels each. */
+/** A drawing as letters for an address: three pixels each, of four grey levels. */
 export function lettersOf(x) {
   let text = "";
-  for (let i = 0; i < PIXELS; i += 6) {
-    let bits = 0;
-    for (let k = 0; k < 6; k++) bits = 2 * bits + (x[i + k] > 0.5 ? 1 : 0);
-    text += LETTERS[bits];
+  for (let i = 0; i < PIXELS; i += 3) {
+    let code = 0;
+    for (let k = 0; k < 3; k++) code = 4 * code + Math.round(3 * (x[i + k] ?? 0));
+    text += LETTERS[code];
   }
   return text;
 }
@@ -51,8 +51,9 @@ export function lettersOf(x) {
 /** What `lettersOf` wrote, or nothing if it did not. */
 export function pixelsOf(text) {
   const codes = [...text].map((letter) => LETTERS.indexOf(letter));
-  if (codes.length !== Math.ceil(PIXELS / 6) || codes.includes(-1)) return undefined;
-  return Float32Array.from({length: PIXELS}, (_, i) => (codes[Math.floor(i / 6)] >> (5 - (i % 6))) & 1);
+  if (codes.length !== Math.ceil(PIXELS / 3) || codes.includes(-1)) return undefined;
+  return Float32Array.from({length: PIXELS}, (_, i) =>
+    ((codes[Math.floor(i / 3)] >> (4 - 2 * (i % 3))) & 3) / 3);
 }
 
 /** Put an image of numbers in [0, 1] onto a canvas, `size` wide, each pixel a square. */
@@ -75,33 +76,30 @@ export function show(context, x, left, top, size) {
  * gives the drawing to go on with, `changed` hears of each stroke, and `done` of the end.
  */
 export function drawable(figure, place, {begin, changed, done}) {
-  const {canvas} = figure;
   let drawing, last;
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const [left, top, side] = place(box.width);
-    return [((event.clientX - box.left - left) / side) * SIDE,
-      ((event.clientY - box.top - top) / side) * SIDE];
+  const onPad = (x, y) => {
+    const [left, top, side] = place(figure.canvas.clientWidth);
+    return [((x - left) / side) * SIDE, ((y - top) / side) * SIDE];
   };
-  const follow = (event) => {
-    if (!drawing) return;
-    const next = at(event);
+  const move = (x, y) => {
+    const next = onPad(x, y);
     stroke(drawing, last, next);
     last = next;
     changed();
   };
-  canvas.classList.add("live-draw");
-  canvas.addEventListener("pointerdown", (event) => {
-    last = at(event);
-    if (last.some((value) => value < 0 || value >= SIDE)) return;
-    drawing = begin();
-    canvas.setPointerCapture(event.pointerId);
-    follow(event);
+  figure.canvas.classList.add("live-draw");
+  figure.hold({
+    take(x, y) {
+      last = onPad(x, y);
+      if (last.some((value) => value < 0 || value >= SIDE)) return false;
+      drawing = begin();
+      move(x, y);
+      return true;
+    },
+    move,
+    drop() {
+      drawing.set(pixelsOf(lettersOf(drawing))); // what is seen is what the address says
+      done();
+    },
   });
-  canvas.addEventListener("pointermove", follow);
-  for (const end of ["pointerup", "pointercancel"])
-    canvas.addEventListener(end, () => {
-      if (drawing) done();
-      drawing = undefined;
-    });
 }

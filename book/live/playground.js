@@ -7,11 +7,13 @@ import {cosineSchedule, evenSteps} from "./schedules.js";
 import {bestGuess, ToyNetwork} from "./toy-network.js";
 
 const T = 1000, STEPS = 2000, CHUNK = 25, PATHS = 30, SAMPLED = 40;
+const JUDGED = 80; // batches on which the losses are compared
 const SPREAD = 0.06; // of the data around each point
 const REACH = 2.4, GRID = 13;
 const MANY = 300; // points of a set
 const LONGEST = 0.9; // of an arrow, in units of the grid
 const LAST = 10; // step at which the points count as arrived
+const TITLE = 24; // pixels above a square
 const FALL = 4000; // milliseconds from noise to data
 
 const SETS = {
@@ -45,14 +47,14 @@ export function playground(root, {helper}) {
   const kept = evenSteps(T, SAMPLED);
   const coarse = schedule.respaced(kept);
   const times = [...Array.from(kept).reverse(), LAST]; // of the places on a path
-  let points, network, run = 0, trained = 0, loss = 0, paths = {}, drawing = false;
+  let points, network, run = 0, trained = 0, loss = 0, least = 0, paths = {};
   let falling; // while the points do, something that is no other
   let led = false; // whether the reader has said which step to look at
   const figure = new Figure(root, {
     label: "Two squares with the points of the data, arrows of the score, and paths of samples: left "
       + "those of the network, right the exact ones",
     defaults: {set: "moons", t: 400, paths: "ddim", drawn: ""},
-    height: (width) => layout(width).side + 26,
+    height: (width) => layout(width).side + TITLE + 2,
     draw,
   });
   const {state, canvas} = figure;
@@ -68,12 +70,12 @@ export function playground(root, {helper}) {
 
   function draw(context, width, height, ink) {
     const {side, lefts} = layout(width);
-    const words = ["the network’s", "exact"];
+    const words = ["learned by the network", "exact"];
     Object.keys(guesses).forEach((name, i) => {
       context.fillStyle = ink;
       context.textAlign = "left";
       context.fillText(words[i], lefts[i], 15);
-      panel(context, name, lefts[i], 24, side, ink);
+      panel(context, name, lefts[i], TITLE, side, ink);
     });
   }
 
@@ -134,11 +136,20 @@ export function playground(root, {helper}) {
     const now = before.map((x, i) => x + share * (after[i] - x));
     context.strokeStyle = context.fillStyle = COLOURS[1];
     context.lineWidth = 1.2;
-    context.globalAlpha = 0.8;
-    for (let i = 0; i < 2 * PATHS; i += 2) {
+    const places = [...path.slice(0, next), now];
+    for (let k = 1; k < places.length; k++) {
+      const age = places.length - 1 - k;
+      // Jagged paths cross each other so often that the older parts of them would hide all else.
+      context.globalAlpha = state.paths === "ddim" ? 0.8 : Math.max(0.05, 0.8 * 0.8 ** age);
       context.beginPath();
-      for (const x of [...path.slice(0, next), now]) context.lineTo(...place(x[i], x[i + 1]));
+      for (let i = 0; i < 2 * PATHS; i += 2) {
+        context.moveTo(...place(places[k - 1][i], places[k - 1][i + 1]));
+        context.lineTo(...place(places[k][i], places[k][i + 1]));
+      }
       context.stroke();
+    }
+    context.globalAlpha = 0.9;
+    for (let i = 0; i < 2 * PATHS; i += 2) {
       context.beginPath();
       context.arc(...place(now[i], now[i + 1]), 3.5, 0, 7);
       context.fill();
@@ -190,9 +201,9 @@ export function playground(root, {helper}) {
   function tell() {
     figure.values.textContent = trained < STEPS
       ? `Training: step ${trained} of ${STEPS}, loss ${number(loss, 3)}.`
-      : `The network has seen ${(STEPS * 128).toLocaleString("en")} noisy points; its loss is `
-        + `${number(loss, 3)}. Points and arrows are those of t = ${state.t}, where the signal’s share is `
-        + `${number(schedule.alphaBar[state.t], 2)}.`;
+      : `The network has seen ${(STEPS * 128).toLocaleString("en")} noisy points. Its loss is `
+        + `${number(loss, 3)}, that of the exact answer ${number(least, 3)}. Points and arrows are those `
+        + `of t = ${state.t}, where the signal’s share is ${number(schedule.alphaBar[state.t], 2)}.`;
   }
 
   async function changed() {
@@ -225,6 +236,9 @@ export function playground(root, {helper}) {
       tell();
       figure.redraw();
     }
+    const judged = await helper.ask("judge", {count: JUDGED});
+    if (mine !== run) return;
+    [loss, least] = [judged.network, judged.exact];
     await changed();
     figure.settle();
   }
@@ -257,29 +271,30 @@ export function playground(root, {helper}) {
   );
 
   canvas.classList.add("live-draw");
-  const add = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const {side, lefts} = layout(box.width);
-    const x = (event.clientX - box.left) % lefts[1], y = event.clientY - box.top - 24;
-    if (x < 0 || x > side || y < 0 || y > side || state.drawn.length >= 4 * MANY) return;
-    state.drawn += toText((x / side) * 2 * REACH - REACH, REACH - (y / side) * 2 * REACH);
+  const inSquare = (x, y) => {
+    const {side, lefts} = layout(canvas.clientWidth);
+    return [(x % lefts[1]) / side, (y - TITLE) / side];
+  };
+  const inside = (place) => place.every((share) => share >= 0 && share <= 1);
+  const add = (x, y) => {
+    const place = inSquare(x, y);
+    if (!inside(place) || state.drawn.length >= 4 * MANY) return;
+    state.drawn += toText((2 * place[0] - 1) * REACH, (1 - 2 * place[1]) * REACH);
     figure.set("set", "yours");
     points = fromText(state.drawn);
     figure.redraw();
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    drawing = true;
-    run++;
-    stay();
-    canvas.setPointerCapture(event.pointerId);
-    add(event);
+  figure.hold({
+    take(x, y) {
+      if (!inside(inSquare(x, y))) return false;
+      run++;
+      stay();
+      add(x, y);
+      return true;
+    },
+    move: add,
+    drop: start,
   });
-  canvas.addEventListener("pointermove", (event) => drawing && add(event));
-  for (const end of ["pointerup", "pointercancel"])
-    canvas.addEventListener(end, () => {
-      if (drawing) start();
-      drawing = false;
-    });
   choose();
   return figure;
 }

@@ -76,30 +76,18 @@ export function knob(context, x, y, colour, letter) {
   context.font = "13px system-ui, sans-serif";
 }
 
-/** Let a pointer drag handles, a function that gives their places by name. `moved` gets name, x, y. */
+/** Let handles be dragged, a function that gives their places by name. `moved` gets name, x, y. */
 export function draggable(figure, handles, moved, near = 28) {
-  const {canvas} = figure;
   let dragged;
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    const [x, y] = at(event);
-    const [closest] = Object.entries(handles())
-      .map(([name, [hx, hy]]) => ({name, distance: Math.hypot(x - hx, y - hy)}))
-      .sort((a, b) => a.distance - b.distance);
-    if (!closest || closest.distance > near) return;
-    dragged = closest.name;
-    canvas.setPointerCapture(event.pointerId);
+  figure.hold({
+    take(x, y) {
+      const [closest] = Object.entries(handles())
+        .map(([name, [hx, hy]]) => ({name, distance: Math.hypot(x - hx, y - hy)}))
+        .sort((a, b) => a.distance - b.distance);
+      dragged = closest?.name;
+      return closest?.distance <= near;
+    },
+    move: (x, y) => moved(dragged, x, y),
+    drop: () => figure.settle(),
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (dragged) moved(dragged, ...at(event));
-  });
-  const drop = () => {
-    if (dragged) figure.settle();
-    dragged = undefined;
-  };
-  canvas.addEventListener("pointerup", drop);
-  canvas.addEventListener("pointercancel", drop);
 }

@@ -55,7 +55,7 @@ export function reverseStep(root) {
     context.setLineDash([]);
     plot.handle(state.x, 0, COLOURS[2], "x");
     context.textAlign = "left";
-    const words = [["before the step", ink], ["where it came from", EXACT], ["normal", NORMAL]];
+    const words = [["before the step", ink], ["where it came from", EXACT], ["normal density", NORMAL]];
     let left = 0;
     for (const [text, colour] of words) {
       context.fillStyle = colour;
@@ -79,7 +79,7 @@ export function reverseStep(root) {
     min: 0.005, max: 0.95, step: 0.005, format: (value) => number(value, 3), changed,
   });
   figure.slider("x", "where you are, x", {min: -2.4, max: 2.4, step: 0.05, format: two, changed});
-  figure.slider("signal", "signal before it", {min: 0.1, max: 0.99, step: 0.01, format: two, changed});
+  figure.slider("signal", "signal’s share before", {min: 0.1, max: 0.99, step: 0.01, format: two, changed});
   figure.canvas.classList.add("live-drag");
   draggable(figure, () => ({x: [plot.x(state.x), plot.y0]}), (_, x) => {
     figure.set("x", Math.min(2.4, Math.max(-2.4, plot.xOf(x))));

@@ -6,6 +6,12 @@ export function x0FromV(xT, v, alphaBar) {
   return xT.map((x, i) => signal * x - noise * v[i]);
 }
 
+/** The other way round: the v that a guess of x_0 stands for. */
+export function vFromX0(xT, x0, alphaBar) {
+  const [signal, noise] = [Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar)];
+  return Array.from(xT, (x, i) => (signal * x - x0[i]) / noise);
+}
+
 /** From the guess of a worse denoiser through that of a better one, and beyond. */
 export function beyond(guess, worse, strength) {
   return guess.map((x, i) => worse[i] + strength * (x - worse[i]));

@@ -2,6 +2,7 @@
 // learned before. It puts out v, as those of the zoo do, and is told the step by waves.
 
 import {normal, uniform} from "./random.js";
+import {vFromX0} from "./samplers.js";
 
 const SIZES = [12, 64, 64, 2];
 const T = 1000;
@@ -101,6 +102,7 @@ export class Training {
   batch() {
     const {points, spread, alphaBar} = this;
     const inputs = new Float32Array(BATCH * SIZES[0]), targets = new Float32Array(2 * BATCH);
+    const steps = new Uint16Array(BATCH);
     const [blur, eps] = [this.noise(2 * BATCH), this.noise(2 * BATCH)];
     const start = this.chance();
     for (let i = 0; i < BATCH; i++) {
@@ -113,8 +115,9 @@ export class Training {
         return signal * x0 + deviation * eps[2 * i + c];
       });
       describe(...noisy, t, inputs, i * SIZES[0]);
+      steps[i] = t;
     }
-    return {inputs, targets};
+    return {inputs, targets, steps};
   }
 
   /** Take `count` steps; the mean loss of them. */
@@ -138,7 +141,26 @@ export class Training {
     }
     return total;
   }
+
+  /** The loss of the network on so many new batches, and that of the best denoiser. */
+  judge(count) {
+    const {points, spread, alphaBar} = this;
+    let network = 0, exact = 0;
+    for (let i = 0; i < count; i++) {
+      const {inputs, targets, steps} = this.batch();
+      network += apart(this.network.layers(inputs, BATCH).at(-1).active, targets) / count;
+      const best = Array.from(steps).flatMap((t, b) => {
+        const xT = inputs.subarray(b * SIZES[0], b * SIZES[0] + 2), a = alphaBar[t];
+        return vFromX0(xT, bestGuess(points, spread, xT, a), a);
+      });
+      exact += apart(best, targets) / count;
+    }
+    return {network, exact};
+  }
 }
+
+/** Mean squared difference of two arrays. */
+const apart = (x, y) => x.reduce((sum, value, i) => sum + (value - y[i]) ** 2 / x.length, 0);
 
 /** x_0_hat of the best denoiser: the data are the points, each blurred by `spread`. */
 export function bestGuess(points, spread, at, alphaBar) {

@@ -21,6 +21,9 @@ const answers = {
     const loss = training.run(count);
     return {loss, step: training.step, weights: training.network.weights};
   },
+  judge({count}) {
+    return training.judge(count);
+  },
   denoise({model, xT, t}) {
     return models[model].denoise(xT, t);
   },

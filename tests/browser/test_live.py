@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from conftest import HTML
@@ -11,9 +10,6 @@ from test_pages import AXE, AXE_RUN
 from visit import Visit
 
 from bookbuild.extensions.live import NEEDS
-from live.agreement import NETWORKS, check_layers, check_trajectory, load
-from live.engine import Engine
-from onebound.zoo import unet_classes
 
 DISK = f"file://{HTML}/"
 _BAR = re.compile(r'<div class="live-bar" data-live="([^"]+)"')
@@ -241,17 +237,6 @@ def test_without_webassembly_it_says_so(browser: Browser, site: str):
     assert visit.page.locator(f"#{place} img").is_visible()
 
 
-@pytest.mark.parametrize("recipe", NETWORKS, ids=lambda recipe: recipe.__name__)
-def test_it_agrees_with_pytorch_in_the_browser(browser: Browser, recipe: ModuleType):
-    page = browser.new_page()
-    page.goto("about:blank")
-    engine = Engine(lambda program: page.add_script_tag(content=program), page.evaluate)
-    load(engine, recipe)
-    check_layers(engine, recipe)
-    if recipe is unet_classes:
-        check_trajectory(engine, 0.0, asked=True)
-
-
 def test_all_figures_are_found():
     assert set(NEEDS) <= set(FIGURES)
     assert all((Path(HTML) / page).is_file() for page, _ in FIGURES.values())
@@ -295,7 +280,7 @@ def test_a_schedule_is_bent(browser: Browser, anywhere: str):
     shown = Shown(browser, anywhere, "forward-process")
     shown.control("schedule").select_option("yours")
     first, before = shown.values(), shown.picture()
-    shown.slide("half-way", 6)
+    shown.slide("your log-SNR half-way", 6)
     assert shown.values() != first
     assert shown.picture() != before
     shown.slide("step t", 1)

@@ -58,6 +58,28 @@ def test_the_best_guess_is_a_mean_under_bayes_rule(engine: Engine):
         assert ((found[i] - mean).abs() < 4 * error + 1e-4).all()
 
 
+def test_the_loss_of_the_best_guess_is_what_no_guess_can_know(engine: Engine):
+    """One point that is blurred: v is normal given x_t, and its variance has a closed form."""
+    spread, count = 0.3, 40
+    found = engine(
+        """(() => {
+            const {alphaBar} = $schedules.cosineSchedule(1000);
+            const options = {points: [0.4, -0.2], spread, alphaBar, steps: 1, seed: 1};
+            return new $toy_network.Training(options).judge(count);
+        })()""",
+        spread=spread,
+        count=count,
+    )
+    a = cosine_schedule(1000).alpha_bar[1:]
+    # Given x_t, x_0 has variance s^2 (1 - a) / (a s^2 + 1 - a), and v that over 1 - a.
+    expected = (spread**2 / (a * spread**2 + 1 - a)).mean().item()
+    # Squares of normal numbers: their variance is twice the square of their mean.
+    error = math.sqrt(2 * (spread**2 / (a * spread**2 + 1 - a)).square().mean() / (256 * count))
+    assert error < 0.05 * expected
+    assert abs(found["exact"] - expected) < 4 * error
+    assert found["network"] > found["exact"]
+
+
 def test_training_comes_close_to_the_best_guess(engine: Engine):
     before, after = engine(
         """(() => {

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from py_mini_racer import MiniRacer
+from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from bookbuild.extensions.live import NEEDS, bundle, engine_file, file_of, zoo_file
@@ -70,3 +72,47 @@ def test_what_figures_need_is_there_and_fits():
     for name, needs in NEEDS.items():
         assert all(zoo_file(SOURCES, need).is_file() for need in needs)
         assert size + sum(len(file_of(SOURCES, need)[1]) for need in needs) < 4_000_000, name
+
+
+def test_a_changed_model_makes_new_files_and_the_pages_name_them(tmp_path):
+    book, zoo = tmp_path / "book", tmp_path / "code/onebound/zoo"
+    for folder in (book / "live", book / "images", zoo):
+        folder.mkdir(parents=True)
+    for source in SOURCES.iterdir():
+        (book / "live" / source.name).write_bytes(source.read_bytes())
+    for need in {need for needs in NEEDS.values() for need in needs} - {"digits"}:
+        (zoo / f"{need}.safetensors").write_bytes(b"weights")
+    (book / "images/live-first-look.png").write_bytes((SOURCES / "digits.png").read_bytes())
+    (book / "index.md").write_text(
+        "# Tiny\n\n```{live} first-look\n:name: live-first-look\n:start: Start\n"
+        ":alt: Digits\n\nText.\n```\n"
+    )
+
+    def built() -> tuple[dict[str, str], set[str]]:
+        options = {
+            "extensions": ["myst_parser", "bookbuild.extensions.live"],
+            "html_theme": "basic",
+        }
+        out = tmp_path / "html"
+        app = Sphinx(
+            book, None, out, tmp_path / "trees", "html", options, status=None, warning=None
+        )
+        app.build()
+        page = BeautifulSoup((out / "index.html").read_text(encoding="utf-8"), "html.parser")
+        bar = page.select_one(".live-bar")
+        named = json.loads(bar["data-files"]) | {"engine": bar["data-engine"]}
+        return named, {f"live/{file.name}" for file in (out / "live").iterdir()}
+
+    first, files = built()
+    assert set(first.values()) <= files
+    (zoo / "unet_classes.safetensors").write_bytes(b"others")
+    second, files = built()
+    assert second["unet_classes"] != first["unet_classes"]
+    assert second["engine"] == first["engine"]
+    assert set(second.values()) <= files
+    assert first["unet_classes"] not in files
+    with (book / "live/random.js").open("a") as file:
+        file.write("export const more = 1;\n")
+    third, files = built()
+    assert third["engine"] != first["engine"]
+    assert third["engine"] in files
