@@ -32,8 +32,8 @@ def run(
     strengths = interval(unet_classes.SCHEDULE.T, strength, low, high)
 
     def denoiser(y: Tensor) -> Denoiser:
-        told, untold = unet_classes.told(network, y), network
-        return guided_by_step(*map(unet_classes.denoiser_of, (told, untold)), strengths)
+        told = unet_classes.denoiser_of(unet_classes.told(network, y))
+        return guided_by_step(told, unet_classes.denoiser_of(network), strengths)
 
     samples, y = drawn(denoiser, seed, steps, n)
     return judged(samples, seed) | {"asked": as_asked(samples, y)}
