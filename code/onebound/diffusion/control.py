@@ -6,6 +6,7 @@ log p(y|x_t) to it (`steered`); a second denoiser adds a difference (`guided_by_
 sampler of its own.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ def steered(denoise: Denoiser, log_prob: LogProb, reach: Table) -> Denoiser:
     """Add reach_t times the slope of log p(y|x_t) to the guess (`[eq-steered]`).
 
     With the reach of `bayes_reach` and the true log p(y|x_t) the result is E[x_0|x_t, y]. The
-    slope passes through the denoiser. Dhariwal and Nichol (2021), section 4.
+    slope passes through the denoiser. ValueError if a reach is not finite. Dhariwal and Nichol
+    (2021), section 4.
     """
+    _check_finite("reach", reach)
 
     def towards(x_t: Tensor, t: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -56,7 +59,11 @@ def bayes_reach(schedule: Schedule) -> Table:
 
 
 def guided_by_step(denoise: Denoiser, other: Denoiser, strength: Table) -> Denoiser:
-    """As `guided`, with a strength of its own for each step (`[eq-guidance]`)."""
+    """As `guided`, with a strength of its own for each step (`[eq-guidance]`).
+
+    ValueError if a strength is not finite.
+    """
+    _check_finite("strength", strength)
 
     def beyond(x_t: Tensor, t: Tensor) -> Tensor:
         guess = other(x_t, t)
@@ -68,8 +75,9 @@ def guided_by_step(denoise: Denoiser, other: Denoiser, strength: Table) -> Denoi
 def interval(T: int, strength: float, low: int, high: int) -> Table:
     """Return the strengths of guidance where low < t <= high, and 1, which is none, elsewhere.
 
-    Kynkaanniemi et al. (2024).
+    ValueError if the strength is not finite. Kynkaanniemi et al. (2024).
     """
+    _check_finite("strength", strength)
     t = torch.arange(T + 1)
     return torch.where((low < t) & (t <= high), strength, 1.0).double()
 
@@ -82,8 +90,9 @@ def guided_and_weighed(
 
     For denoisers that are exact for two densities, what `guided` draws has the density of
     density^strength / other^(strength - 1), times exp(-nats), but for a factor and the error of
-    the steps (`[eq-guided-density]`).
+    the steps (`[eq-guided-density]`). ValueError if the strength is not finite.
     """
+    _check_finite("strength", strength)
     nats, noise = x_T.new_zeros(len(x_T)), schedule.noise_variance.tolist()
     before = nats
     for step in ddim(schedule, guided(denoise, other, strength), x_T, 0.0):
@@ -100,7 +109,8 @@ def guided_and_weighed(
 class Observation:
     """y = operator x_0 + sigma eps of each image, whose pixels are laid out in a row.
 
-    ValueError if the shapes do not fit or sigma is negative.
+    ValueError if the shapes do not fit, those of images included, or sigma is negative or not
+    finite.
     """
 
     operator: Float[Tensor, "M D"]
@@ -113,8 +123,8 @@ class Observation:
                 "expected an operator (M, D) and y (B, M), got "
                 f"{tuple(self.operator.shape)} and {tuple(self.y.shape)}"
             )
-        if not self.sigma >= 0:
-            raise ValueError(f"sigma must not be negative, got {self.sigma!r}")
+        if not 0 <= self.sigma < math.inf:
+            raise ValueError(f"sigma must be finite and not negative, got {self.sigma!r}")
 
     @cached_property
     def parts(self) -> tuple[Float[Tensor, "R M"], Float[Tensor, "R"], Float[Tensor, "R D"]]:
@@ -126,18 +136,28 @@ class Observation:
     def misfit(self, x_0: Data) -> Float[Tensor, "B R"]:
         """Return y - operator x_0, along the directions in which the operator answers."""
         left, scale, right = self.parts
-        return self.y @ left.mT - scale * (x_0.flatten(1) @ right.mT)
+        return self.y @ left.mT - scale * (self._rows(x_0) @ right.mT)
 
     def put_in(self, x: Data, known: Data) -> Data:
         """Take from `known` what the operator sees of an image, and the rest from x."""
         *_, right = self.parts
-        moved = (known - x).flatten(1) @ right.mT @ right
+        moved = self._rows(known - x) @ right.mT @ right
         return x + moved.reshape(x.shape)
 
     def least(self, x: Data) -> Data:
         """Return the smallest x_0 with operator x_0 = y, in the shape of x: its pseudo-inverse."""
         left, scale, right = self.parts
+        self._rows(x)
         return ((self.y @ left.mT / scale) @ right).reshape(x.shape)
+
+    def _rows(self, x: Data) -> Float[Tensor, "B D"]:
+        """Lay the pixels of each image in a row, as many images and pixels as were observed."""
+        expected = len(self.y), self.operator.shape[1]
+        if (rows := x.flatten(1)).shape != expected:
+            raise ValueError(
+                f"expected {expected[0]} images of {expected[1]} pixels, got {tuple(x.shape)}"
+            )
+        return rows
 
 
 def through_the_guess(observation: Observation, spread: Table) -> LogProb:
@@ -159,7 +179,12 @@ def through_the_guess(observation: Observation, spread: Table) -> LogProb:
 
 
 def normal_spread(schedule: Schedule, variance: float = 1.0) -> Table:
-    """Return the variance of x_0 given x_t if x_0 were normal, along one axis (`[eq-spread]`)."""
+    """Return the variance of x_0 given x_t if x_0 were normal, along one axis (`[eq-spread]`).
+
+    ValueError if the variance is not positive and finite.
+    """
+    if not 0 < variance < math.inf:
+        raise ValueError(f"variance must be positive and finite, got {variance!r}")
     return (
         variance
         * schedule.noise_variance
@@ -173,7 +198,11 @@ def by_distance(observation: Observation) -> LogProb:
 
 
 def step_reach(schedule: Schedule, size: float) -> Table:
-    """Return the reach that moves x_s of an ancestral step by size times the slope (`[eq-dps]`)."""
+    """Return the reach that moves x_s of an ancestral step by size times the slope (`[eq-dps]`).
+
+    ValueError if the size is not finite.
+    """
+    _check_finite("size", size)
     return size / weight_of_x_0(schedule).clamp(min=1e-12)
 
 
@@ -212,3 +241,9 @@ def replaced(
                 x_s = observation.put_in(x_s, known)
         yield Step(step, x_t, x_0_hat, x_s)
         x_t = x_s
+
+
+def _check_finite(name: str, value: float | Table) -> None:
+    used = value[1:] if isinstance(value, Tensor) else torch.tensor(value)
+    if not used.isfinite().all():
+        raise ValueError(f"{name} must be finite, got {value!r}")

@@ -1,6 +1,11 @@
-"""Half of a test digit is shown, and `unet` draws the other half: four ways to tell it so."""
+"""Half of a test digit is shown, and `unet` draws the other half: several ways to tell it so.
+
+In each of them what the sampler gets, the guess with all that was done to it, is cut to [-1, 1];
+but for the two settings that say so.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,41 +13,34 @@ from torch import Generator, Tensor
 
 from onebound.data.images import to_signed, to_unit
 from onebound.data.mnist import load_mnist
-from onebound.diffusion.control import (
-    Observation,
-    bayes_reach,
-    by_distance,
-    normal_spread,
-    replaced,
-    steered,
-    step_reach,
-    through_the_guess,
-)
+from onebound.diffusion.control import Observation, normal_spread
 from onebound.diffusion.denoisers import clipped, even_steps, respaced
-from onebound.diffusion.samplers import ancestral, last
 from onebound.evaluation import protocol
 from onebound.evaluation.estimates import per_example
 from onebound.evaluation.quality import recognised
+from onebound.studies.control_exact import Way, believing, put_in, stepped
 from onebound.studies.records import packed
 from onebound.zoo import digits, unet
 from onebound.zoo.cards import load_model
 
-SEEDS = (0,)
-SMOKE = {"images": 5, "steps": 3}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "replaced": {"method": "replaced"},
-    "replaced, 5 times": {"method": "replaced", "repeats": 5},
-    "step along the distance": {"method": "distance"},
-    "spread of the guess": {"method": "spread"},
-}
 EACH, AT_ONCE, SHOWN = 8, 5, 5
 """Completions of an image; images that are completed together; images that the record keeps."""
 PIXELS = 0.27
 """Variance of a pixel over images, a mean over pixels."""
 NOISE = 0.1
 """Standard deviation of the noise that a likelihood allows for in the half that is shown."""
-SIZE = 1.0
-"""Of a step along the distance."""
+SPREAD = partial(normal_spread, variance=PIXELS)
+WAYS: dict[str, Way] = {
+    "put in": put_in(1, clipped),
+    "put in, 5 times": put_in(5, clipped),
+    **{f"distance, {size:g}": stepped(size, clipped) for size in (0.3, 1.0, 3.0)},
+    "spread of the guess": believing(SPREAD, clipped),
+    "distance, 1, not cut": stepped(1.0),
+    "spread of the guess, not cut": believing(SPREAD),
+}
+SETTINGS: dict[str, dict[str, Any]] = {name: {"way": name} for name in WAYS}
+SEEDS = (0,)
+SMOKE = {"images": 5, "steps": 3}
 
 
 def left_half() -> Tensor:
@@ -50,27 +48,14 @@ def left_half() -> Tensor:
     return torch.eye(784)[torch.arange(784) % 28 < 14]
 
 
-def completed(
-    x_0: Tensor, method: str, noise: Generator, steps: int = 50, repeats: int = 1
-) -> Tensor:
-    """Complete the left half of each image once.
-
-    "replaced" puts it into every step, "distance" steps along minus its distance, and "spread"
-    takes the guess for normal around the truth. A guess that is stepped on is not cut to [-1, 1].
-    """
+def completed(x_0: Tensor, way: Way, noise: Generator, steps: int = 50) -> Tensor:
+    """Complete the left half of each image once."""
     network, _ = load_model(unet)
     denoise = unet.denoiser_of(network.requires_grad_(False))
     schedule, guess = respaced(unet.SCHEDULE, denoise, even_steps(unet.SCHEDULE.T, steps))
     x_T, seen = torch.randn(x_0.shape, generator=noise), left_half()
     observation = Observation(seen, x_0.flatten(1) @ seen.T, NOISE)
-    if method == "replaced":
-        return last(replaced(schedule, clipped(guess), x_T, observation, repeats, noise))
-    if method == "distance":
-        towards = steered(guess, by_distance(observation), step_reach(schedule, SIZE))
-    else:
-        log_prob = through_the_guess(observation, normal_spread(schedule, PIXELS))
-        towards = clipped(steered(guess, log_prob, bayes_reach(schedule)))
-    return last(ancestral(schedule, towards, x_T, noise))
+    return way(schedule, guess, observation, x_T, noise)
 
 
 def pairs(agree: Callable[[Tensor, Tensor], Tensor], drawn: Tensor) -> Tensor:
@@ -80,7 +65,7 @@ def pairs(agree: Callable[[Tensor, Tensor], Tensor], drawn: Tensor) -> Tensor:
     return (every.sum((1, 2)) - every.diagonal(0, 1, 2).sum(1)) / (each * (each - 1))
 
 
-def run(seed: int, method: str, images: int = 60, **options: Any) -> dict[str, Any]:
+def run(seed: int, way: str, images: int = 60, steps: int = 50) -> dict[str, Any]:
     """Complete test images, and compare completions with each other and with the truth.
 
     Lists have an entry for each image: the share of completions that show the digit of the truth
@@ -93,7 +78,7 @@ def run(seed: int, method: str, images: int = 60, **options: Any) -> dict[str, A
     parts = []
     for number, part in enumerate(x_0.split(AT_ONCE)):
         noise = Generator().manual_seed(1000 * seed + number)
-        parts.append(completed(part.repeat_interleave(EACH, 0), method, noise, **options))
+        parts.append(completed(part.repeat_interleave(EACH, 0), WAYS[way], noise, steps))
     drawn = to_unit(protocol.to_levels(torch.cat(parts)))
     return compared(drawn, to_unit(test[:images]), y) | {"shown": packed(drawn[: SHOWN * EACH])}
 

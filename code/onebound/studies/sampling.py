@@ -11,6 +11,7 @@ from onebound.data.mnist import load_mnist
 from onebound.diffusion.denoisers import clipped, even_steps, respaced
 from onebound.diffusion.samplers import ancestral, ddim, last
 from onebound.diffusion.schedules import Schedule
+from onebound.diffusion.solvers import log_snr_ratios, nearest_steps
 from onebound.evaluation import frechet, protocol
 from onebound.evaluation.estimates import per_example
 from onebound.evaluation.quality import recognised
@@ -34,10 +35,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def even_log_snr(schedule: Schedule, K: int) -> Tensor:
     """Return K steps at about equal distances in log-SNR, from 10 to the last one, which is T."""
-    wanted = torch.linspace(schedule.log_snr[10], schedule.log_snr[-2], K).double()
-    steps = (schedule.log_snr[1:, None] - wanted).abs().argmin(0) + 1
-    steps[-1] = schedule.T
-    return steps
+    low, high = schedule.log_snr[[10, -2]].div(-2).exp().tolist()
+    ratios = log_snr_ratios(K, low, high)
+    return torch.cat([nearest_steps(schedule, ratios[:-1]), torch.tensor([schedule.T])])
 
 
 AT_ONCE = 50

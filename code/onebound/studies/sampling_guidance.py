@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from onebound.diffusion.denoisers import Denoiser, even_steps, guided, respaced
+from onebound.diffusion.control import guided_by_step, interval
+from onebound.diffusion.denoisers import even_steps, respaced
 from onebound.diffusion.samplers import ddim, last
 from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet, unet_small
@@ -24,11 +25,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Strength 1 is the network alone: in the record of `onebound.studies.sampling`."""
 
 
-def between(low: int, high: int, inside: Denoiser, outside: Denoiser) -> Denoiser:
-    """Guess by one denoiser where low < t <= high, else by the other; a batch is at one step."""
-    return lambda x_t, t: (inside if low < t[0] <= high else outside)(x_t, t)
-
-
 def run(
     seed: int,
     strength: float,
@@ -41,8 +37,7 @@ def run(
     """Draw from `unet`, guided by `unet_small` where low < t <= high; 0 is `unet_small` alone."""
     (network, _), (small, _) = load_model(unet), load_model(unet_small)
     good, worse = unet.denoiser_of(network), unet_small.denoiser_of(small)
-    both = guided(good, worse, strength) if strength else worse
-    denoise = between(low, high, both, good)
+    denoise = guided_by_step(good, worse, interval(unet.SCHEDULE.T, strength, low, high))
     coarse, guess = respaced(unet.SCHEDULE, denoise, even_steps(unet.SCHEDULE.T, steps))
     samples = [last(ddim(coarse, guess, x_T, eta, noise)) for x_T, noise in starts(n, seed)]
     return judged(torch.cat(samples), seed)

@@ -28,8 +28,8 @@ LOW, HIGH = 0.05, 20.0
 """Ends of the grids, as ratios of noise to signal."""
 SETTINGS: dict[str, dict[str, Any]] = {
     **{f"2M, η = 0, {K}": {"steps": K} for K in (5, 10, 20, 50)},
-    **{f"2M, η = 1, {K}": {"steps": K, "eta": 1.0} for K in (5, 10, 20)},
-    **{f"Heun, {2 * K - 1}": {"steps": K, "slopes": 2} for K in (3, 5, 10)},
+    **{f"2M, η = 1, {K}": {"steps": K, "eta": 1.0} for K in (5, 10, 20, 50)},
+    **{f"Heun, {2 * K - 1}": {"steps": K, "slopes": 2} for K in (3, 5, 10, 25)},
     **{f"2M, η = 0, 10 even in {grid}": {"steps": 10, "grid": grid} for grid in ("t", "log-SNR")},
 }
 

@@ -87,20 +87,26 @@ def x_T():
     return normal(4, 3, seed=1).float()
 
 
-@pytest.fixture(scope="module")
-def theirs(x_T):
-    """What their solvers make of x_T at each step."""
-    folder = ROOT / "_build/diffusers" / VERSION
-    if not (folder / "diffusers").exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder]
-        subprocess.run([*pip, f"diffusers=={VERSION}"], check=True)
+def answer(packages, code, *given):
+    """Install packages into a folder of their own, run code with JSON arguments, and read JSON."""
+    folder = ROOT / "_build/theirs" / "-".join(packages).replace("==", "-")
+    if not folder.exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", f"{folder}.new"]
+        subprocess.run([*pip, *packages], check=True)
+        Path(f"{folder}.new").rename(folder)
     run = subprocess.run(
         # Ours come first: what they need of another version is theirs alone.
-        [sys.executable, "-c", f"import sys; sys.path.append({str(folder)!r})\n{THEIRS}",
-         json.dumps(x_T.tolist())],
+        [sys.executable, "-c", f"import sys; sys.path.append({str(folder)!r})\n{code}",
+         *map(json.dumps, given)],
         env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def theirs(x_T):
+    """What their solvers make of x_T at each step."""
+    return answer([f"diffusers=={VERSION}"], THEIRS, x_T.tolist())
 
 
 def agree(steps, expected):

@@ -265,9 +265,39 @@ def test_an_observation_that_does_not_fit_is_refused():
     operator = OPERATORS["half"]
     with pytest.raises(ValueError, match=r"got \(1, 2\) and \(3, 2\)"):
         Observation(operator, torch.zeros(3, 2).double(), 0.1)
-    for sigma in (-0.1, math.nan):
-        with pytest.raises(ValueError, match="sigma must not be negative"):
+    for sigma in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="sigma must be finite and not negative"):
             Observation(operator, torch.zeros(3, 1).double(), sigma)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(3, 3), torch.zeros(2, 2), torch.zeros(1, 2)])
+def test_images_that_were_not_observed_are_refused(wrong):
+    observation = Observation(torch.eye(2), torch.zeros(3, 2), 0.1)
+    for ask in (observation.misfit, observation.least, lambda x: observation.put_in(x, x)):
+        with pytest.raises(ValueError, match="expected 3 images of 2 pixels, got"):
+            ask(wrong)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_strength_that_is_not_finite_is_refused(wrong):
+    same, table = (lambda x, t: x), torch.ones(T + 1).double()
+    table[3] = wrong
+    x_T = normal(2, 2, seed=30)
+    for ask in (
+        lambda: interval(T, wrong, 2, 5),
+        lambda: guided_by_step(same, same, table),
+        lambda: guided_and_weighed(SCHEDULE, same, same, wrong, x_T),
+        lambda: steered(same, lambda x_t, t, x_0: x_0.sum(1), table),
+        lambda: step_reach(SCHEDULE, wrong),
+    ):
+        with pytest.raises(ValueError, match="must be finite, got"):
+            ask()
+
+
+@pytest.mark.parametrize("variance", [0.0, -1.0, math.nan, math.inf])
+def test_a_spread_of_no_variance_is_refused(variance):
+    with pytest.raises(ValueError, match="variance must be positive and finite"):
+        normal_spread(SCHEDULE, variance)
 
 
 def test_images_are_observed_with_their_pixels_in_a_row():

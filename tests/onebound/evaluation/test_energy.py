@@ -35,4 +35,4 @@ def test_its_mean_is_that_of_two_normal_densities(shift):
 
 def test_one_point_has_no_spread():
     with pytest.raises(ValueError, match="at least two points, got 1 and 3"):
-        energy_distance(torch.zeros(1, 1, 2), torch.zeros(1, 3, 2))
+        energy_distance(torch.zeros(2, 1, 2), torch.zeros(2, 3, 2))

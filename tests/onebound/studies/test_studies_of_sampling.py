@@ -7,7 +7,7 @@ from onebound.data.images import to_signed
 from onebound.data.mnist import MNIST, load_mnist
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.evaluation import protocol
-from onebound.studies import sampling, sampling_guidance, sampling_labels
+from onebound.studies import sampling, sampling_labels
 from onebound.zoo import digits
 from onebound.zoo.cards import load_model
 
@@ -48,13 +48,6 @@ def test_steps_even_in_log_snr_rise_to_the_last():
     assert steps[-1] == 1000
     gaps = schedule.log_snr[steps[:-1]].diff()
     assert (gaps / gaps.mean() - 1).abs().max() < 0.2
-
-
-def test_guidance_acts_between_its_bounds_only():
-    guess = sampling_guidance.between(10, 20, lambda x, t: x + 1, lambda x, t: x)
-    x = torch.zeros(2)
-    found = [guess(x, torch.full((2,), t))[0].item() for t in (10, 11, 20, 21)]
-    assert found == [0, 1, 1, 0]
 
 
 def test_the_spread_is_what_lies_within_the_classes_and_between_their_means():
