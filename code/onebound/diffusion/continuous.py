@@ -23,8 +23,7 @@ from onebound.checks import (
     trusting,
 )
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import amplitudes, score_from_x_0
-from onebound.diffusion.process import Data, Steps
+from onebound.diffusion.process import Data, Steps, amplitudes, score_from_x_0
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
 from onebound.diffusion.scores import Score

@@ -3,8 +3,8 @@
 A point of the *straight path* is (1 - tau) x_0 + tau eps. It is x_t, divided by the sum of its two
 amplitudes, and tau is the share of the noise in that sum: so the straight path is a schedule like
 the others, and any schedule can be walked in its coordinates. The maps here have the form of those
-in `onebound.diffusion.parameterisation`. They hold for every coupling of x_0 and eps, where the
-score's hold if the two are independent.
+in `onebound.diffusion.process`. They hold for every coupling of x_0 and eps, where the score's hold if
+the two are independent.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,7 @@ from torch import Tensor
 
 from onebound.checks import check_positive, check_same_shape, trusting
 from onebound.diffusion.denoisers import Denoiser, Network
-from onebound.diffusion.parameterisation import amplitudes, eps_from_x_0
-from onebound.diffusion.process import Data, Steps, sample_xt
+from onebound.diffusion.process import Data, Steps, amplitudes, eps_from_x_0, sample_xt
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
 

@@ -13,8 +13,7 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_positive, check_same_shape
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import score_from_x_0
-from onebound.diffusion.process import Data
+from onebound.diffusion.process import Data, score_from_x_0
 from onebound.diffusion.schedules import Schedule
 from onebound.distributions import noise_like
 

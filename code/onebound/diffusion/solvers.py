@@ -17,8 +17,7 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_positive, trusting
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import eps_from_x_0
-from onebound.diffusion.process import Data
+from onebound.diffusion.process import Data, eps_from_x_0
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
 from onebound.distributions import noise_like

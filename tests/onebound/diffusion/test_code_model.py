@@ -6,7 +6,7 @@ from torch import nn
 
 from onebound.diffusion.codes import CodeModel
 from onebound.diffusion.loss import denoising_loss
-from onebound.diffusion.parameterisation import v_from_x_0
+from onebound.diffusion.process import v_from_x_0
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.exact.gaussian import GaussianData
 from onebound.networks.mlp import MLPDecoder, MLPEncoder, ResidualMLP

@@ -5,7 +5,7 @@ import torch
 
 from common import Watch
 from onebound.diffusion.denoisers import denoiser
-from onebound.diffusion.parameterisation import x_0_from_v
+from onebound.diffusion.process import x_0_from_v
 from onebound.networks.shufflenet import ShuffleUNet
 from onebound.networks.unet import UNet
 from onebound.training.optimisers import adam
