@@ -23,7 +23,7 @@ X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
 def q_xt_x0(schedule: Schedule, x_0: Data, t: Steps) -> tuple[Data, Data]:
     """Mean and variance of q(x_t|x_0), all t steps at once (`[eq-q-marginal]`).
 
-    Chapter 9 writes it as `[eq-chain-marginal]`. Ho, Jain and Abbeel (2020), equation 4.
+    Of a chain of latents it is `[eq-chain-marginal]`. Ho, Jain and Abbeel (2020), equation 4.
     """
     signal, _ = schedule.amplitudes
     return at(signal, t, x_0) * x_0, at(schedule.noise_variance, t, x_0)

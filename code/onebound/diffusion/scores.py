@@ -80,8 +80,15 @@ def fisher_terms(one: Data, other: Data) -> Float[Tensor, "B"]:
 def fisher_weights(schedule: Schedule) -> Float[Tensor, "steps"]:
     """Return the table of what a Fisher divergence costs in the bound (`[eq-fisher-step]`).
 
-    Half of the lost SNR times (1 - alpha_bar)^2 / alpha_bar; entries 0 and 1 are 0.
+    What a squared error costs, times (1 - alpha_bar)^2 / alpha_bar; entries 0 and 1 are 0.
+    """
+    return half_lost_snr(schedule) * schedule.noise_variance / schedule.snr
+
+
+def half_lost_snr(schedule: Schedule) -> Float[Tensor, "steps"]:
+    """Half of the SNR that each step loses, what the bound multiplies the error of x_0_hat by.
+
+    See `[eq-step-snr]`; entries 0 and 1 are 0.
     """
     lost = (schedule.snr[1:-1] - schedule.snr[2:]) / 2
-    unit = schedule.noise_variance[2:] / schedule.snr[2:]
-    return torch.cat([lost.new_zeros(2), lost * unit])
+    return torch.cat([lost.new_zeros(2), lost])

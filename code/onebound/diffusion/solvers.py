@@ -102,6 +102,8 @@ def karras_ratios(K: int, low: float, high: float, power: float = 7.0) -> Float6
     (2022), equation 5.
     """
     check_ends(K, low, high)
+    if not 0 < power < math.inf:
+        raise ValueError(f"power must be positive and finite, got {power!r}")
     return torch.linspace(low ** (1 / power), high ** (1 / power), K, dtype=torch.float64) ** power
 
 

@@ -217,6 +217,9 @@ def test_refusals():
         for grid in (karras_ratios, log_snr_ratios):
             with pytest.raises(ValueError, match="expected 0 < low < high"):
                 grid(3, low, high)
+    for power in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="power must be positive and finite, got"):
+            karras_ratios(3, 1.0, 2.0, power)
 
 
 def test_the_multistep_method_starts_from_noise_alone():
