@@ -208,6 +208,8 @@ def test_the_nearest_steps_are_near_and_different():
     assert (crowded.diff() > 0).all()
     beyond = nearest_steps(schedule, log_snr_ratios(5, 1e5, 2e5))
     assert beyond.tolist() == [996, 997, 998, 999, 1000]
+    for K in (5, 6):  # all steps but one, and all
+        assert nearest_steps(log_snr_schedule(6), log_snr_ratios(K, 1e5, 2e5))[-1] == 6
 
 
 def test_refusals():
