@@ -5,7 +5,6 @@ A score is a function of points (B, ...) that returns a tensor like them.
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -76,7 +75,6 @@ def fisher_terms(one: Data, other: Data) -> Float[Tensor, "B"]:
     return ((one - other) ** 2).flatten(1).sum(1)
 
 
-@lru_cache(maxsize=64)
 def fisher_weights(schedule: Schedule) -> Float[Tensor, "steps"]:
     """Return the table of what a Fisher divergence costs in the bound (`[eq-fisher-step]`).
 
