@@ -155,6 +155,17 @@ def download(lock: dict[str, list[dict]], installed: set[str]) -> tuple[int, int
     return len(sizes), sum(sizes)
 
 
+def _pins() -> list[str]:
+    """Return what is installed as lines of ``constraints.txt``, without what torch pins itself."""
+    left_to_torch = ("nvidia-", "cuda-", "triton")
+    found = {
+        f"{one.name}=={one.version.partition('+')[0]}"
+        for one in metadata.distributions()
+        if one.name != "onebound" and not one.name.startswith(left_to_torch)
+    }
+    return sorted(found, key=str.lower)
+
+
 def _installed() -> set[str]:
     folders = VENV.glob("lib/python*/site-packages/*.dist-info")
     parts = (folder.stem.rpartition("-") for folder in folders)
@@ -165,14 +176,13 @@ def main() -> None:
     """Install what the command line names."""
     parser = argparse.ArgumentParser(prog="bookbuild.install", description=__doc__)
     parser.add_argument("extra", nargs="*")
-    parser.add_argument("--list", action="store_true", help="only say what is installed")
+    parser.add_argument("--list", action="store_true", help="only say what is installed, as pins")
     parser.add_argument("--package", action="store_true", help="what the package needs as well")
     parser.add_argument("--constraints", default="constraints.txt")
     parser.add_argument("--torch-index", help="take PyTorch from this index, if it has a build")
     arguments = parser.parse_args()
     if arguments.list:
-        found = (one for one in metadata.distributions() if one.name != "onebound")
-        print("\n".join(f"{one.name}=={one.version.partition('+')[0]}" for one in found))
+        print("\n".join(_pins()))
         return
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = project["dependencies"] if arguments.package else []

@@ -90,7 +90,7 @@ def sample_logistic_vae(model: VAE, n: int, generator: Generator) -> Float[Tenso
     return (256 * draw).floor().clamp(0, 255) / 255
 
 
-# ---- chapter 8: one step of noise, and a decoder trained on the bound
+# ---- one step of noise, and a decoder trained on the bound
 
 
 class SmallDenoiser(nn.Module):
@@ -134,7 +134,7 @@ ALPHA = 0.1
 def one_step_decoder(
     levels: UInt8[Tensor, "N C H W"], alpha: float = ALPHA, seed: int = 0
 ) -> Trained:
-    """Train the decoder of chapter 8 on its bound, one pass over 24,000 images."""
+    """Train the decoder of "A VAE without an encoder" on its bound, one pass over 24,000 images."""
     torch.manual_seed(seed)
     network = SmallDenoiser(out=2, shape=shape_of(levels)).to(memory_format=torch.channels_last)
     *_, last = train(

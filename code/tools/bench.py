@@ -30,7 +30,7 @@ from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.denoisers import Denoiser, denoiser
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import x_0_from_eps
+from onebound.diffusion.process import x_0_from_eps
 from onebound.evaluation import protocol
 from onebound.evaluation.estimates import Estimate, estimate, per_example
 from onebound.machine import cores, machine

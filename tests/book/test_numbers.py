@@ -10,6 +10,7 @@ solves, has it in its code, so that the prose repeats a setting. Or it stands in
 """
 
 import ast
+import json
 import re
 import tomllib
 from functools import cache
@@ -21,6 +22,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from bookbuild.source.chapters import Page, markdown_config, page_names, read_page
 
 ROOT = Path(__file__).parents[2]
+VALUES = json.loads((ROOT / "book/values.json").read_text(encoding="utf-8"))
+NO_ERROR = re.compile(r"± 0(\.0+)?(?!\.?\d)")
 GIVEN = tomllib.loads((ROOT / "book/numbers.toml").read_text(encoding="utf-8"))
 PAGES = page_names(ROOT)
 NOT_PROSE = re.compile(
@@ -142,3 +145,21 @@ def test_a_typed_result_is_found():
     assert [number for _, number in measured(text)] == ["two", "31", "9", "five"]
     assert is_setting("95 %", frozenset({0.05}))
     assert not is_setting("0.95", frozenset({0.05}))
+
+
+def test_of_every_error_a_digit_is_left():
+    found = [
+        f"{page}: {name} is {value}"
+        for page, values in VALUES.items()
+        for name, value in values.items()
+        if NO_ERROR.search(value)
+    ]
+    assert found == [], "print it with more digits: `Estimate.text` does"
+
+
+@pytest.mark.parametrize(
+    ("text", "none"),
+    [("1.2 ± 0.0", True), ("98 ± 0 %", True), ("1 ± 0.00.", True), ("1 ± 0.03", False)],
+)
+def test_an_error_without_a_digit_is_found(text, none):
+    assert bool(NO_ERROR.search(text)) == none

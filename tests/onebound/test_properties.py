@@ -25,8 +25,15 @@ from onebound.diffusion.bound import (
 )
 from onebound.diffusion.denoisers import clipped, even_steps, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import eps_from_x_0, v_from_x_0, x_0_from_eps, x_0_from_v
-from onebound.diffusion.process import q_xs_xt_x0, q_xt_x0, sample_xt
+from onebound.diffusion.process import (
+    eps_from_x_0,
+    q_xs_xt_x0,
+    q_xt_x0,
+    sample_xt,
+    v_from_x_0,
+    x_0_from_eps,
+    x_0_from_v,
+)
 from onebound.diffusion.schedules import cosine_schedule, log_snr_schedule
 from onebound.distributions import kl_normal, kl_normal_standard, log_prob_normal
 from onebound.evaluation.estimates import estimate, per_example, two_level

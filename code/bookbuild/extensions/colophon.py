@@ -1,7 +1,8 @@
 """The Sphinx extension behind "How this book was built" and "How to cite this book".
 
 Both pages are written by the build: ``{build-record}`` stands for the tables of what executed each
-page, when, and at what cost; ``{bibtex-entry}`` for what ``CITATION.cff`` says; ``{releases}`` for
+page, when, and at what cost; ``{study-record}`` for when and where the studies ran, and whether
+their code has changed since; ``{bibtex-entry}`` for what ``CITATION.cff`` says; ``{releases}`` for
 where the book is to be had as one file, and for nothing where no repository is known.
 """
 
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bookbuild.run.cache import current_folder, run_of
+from bookbuild.run.records import records
 from bookbuild.source.chapters import markdown_config, read_page
 from bookbuild.source.repository import Repository
 
@@ -29,13 +31,16 @@ class place(nodes.General, nodes.Element):  # named as docutils names its own
 
 
 class Place(SphinxDirective):
-    """The directives ``{build-record}``, ``{bibtex-entry}`` and ``{releases}``."""
+    """The directives named in `WRITERS`."""
 
     def run(self) -> list[nodes.Node]:
         """Leave a place."""
         citation = Path(self.env.srcdir).parent / "CITATION.cff"
         if citation.is_file():
             self.env.note_dependency(str(citation))
+        if self.name == "study-record":
+            for file in self.env.srcdir.parent.joinpath("code/onebound").rglob("*.*"):
+                self.env.note_dependency(str(file))
         return [place(directive=self.name)]
 
 
@@ -139,6 +144,26 @@ def _record(app: Sphinx, here: str) -> Iterator[nodes.Node]:
     )
 
 
+def _studies(app: Sphinx, _: str) -> Iterator[nodes.Node]:
+    rows: list[list[Cell]] = []
+    for one in records(Path(app.srcdir).parent / "code"):
+        first, last = (date[:10] for date in one.dates)
+        rows.append(
+            [
+                one.name,
+                str(one.runs),
+                f"{one.seconds / 60:.0f}",
+                first if first == last else f"{first} to {last}",
+                ", ".join(one.processors),
+                {0: "changed", one.runs: "the same"}.get(
+                    one.same, f"changed for {one.runs - one.same}"
+                ),
+            ]
+        )
+    head = ["Study", "Runs", "Minutes", "Made (UTC)", "Processor", "Code since"]
+    yield table("When and where the studies ran", head, rows)
+
+
 def _runs(app: Sphinx, root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the record of each page that has code, in the order of the book."""
     markdown = markdown_config(root)
@@ -186,6 +211,7 @@ def _row(cells: Iterable[Cell]) -> nodes.row:
 
 WRITERS: dict[str, Callable[[Sphinx, str], Iterator[nodes.Node]]] = {
     "build-record": _record,
+    "study-record": _studies,
     "bibtex-entry": _entry,
     "releases": _releases,
 }

@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from bookbuild.run.execution import KEPT, THREADS
-from bookbuild.run.keys import closure, data_files, versions
+from bookbuild.run.keys import versions
+from bookbuild.run.records import code_key
 from onebound.files import write_whole
 from onebound.machine import cores, machine
 from onebound.studies.records import Run, Study, names, record_file
@@ -35,14 +35,6 @@ Task = tuple[str, str, int]  # study, setting, seed
 def study_of(name: str) -> Study:
     """Return the module of a study."""
     return import_module(f"onebound.studies.{name}")  # type: ignore[return-value]
-
-
-def code_key(study: Study) -> str:
-    """Return a hash of the study's source, of all that it imports, and of their weights."""
-    modules = closure(CODE, [study.__name__])
-    files = {*modules.values(), *data_files(modules)} - {record_file(study)}
-    hashes = [sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
-    return sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def recorded(study: Study) -> dict[tuple[str, int], Run]:
@@ -85,7 +77,7 @@ def run_one(task: Task) -> Run:
         machine=machine(),
         versions=versions(CODE.parent),
         commit=subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
-        code=code_key(study),
+        code=code_key(CODE, name),
     )
 
 

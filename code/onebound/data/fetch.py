@@ -19,6 +19,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as np
@@ -116,6 +117,8 @@ def _download(names: list[str], raw: Path) -> dict[str, bytes]:
             reasons.append(f"  {label}: the files have another SHA-256")
         except Exception as error:  # whatever is wrong with one source, the next may do
             reasons.append(f"  {label}: {' '.join(str(error).split()) or type(error).__name__}")
+            if isinstance(error, HTTPError):  # it holds the connection
+                error.close()
     by_hand = [f"Or put these four files (SHA-256, name), uncompressed, into {raw}"]
     by_hand += [f"  {digest}  {name}" for name, digest in SHA256.items()]
     by_hand += ["and check them with: python -m onebound.data"]

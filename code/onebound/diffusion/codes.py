@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from onebound.checks import check_positive
 from onebound.diffusion.denoisers import Denoiser, denoiser, even_steps, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import x_0_from_v
+from onebound.diffusion.process import x_0_from_v
 from onebound.diffusion.samplers import ddim, last
 from onebound.diffusion.schedules import Schedule
 from onebound.distributions import noise_like, sample_normal

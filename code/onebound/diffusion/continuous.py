@@ -23,11 +23,10 @@ from onebound.checks import (
     trusting,
 )
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import amplitudes, score_from_x_0
-from onebound.diffusion.process import Data, Steps
+from onebound.diffusion.process import Data, Steps, amplitudes, score_from_x_0
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
-from onebound.diffusion.scores import Score
+from onebound.diffusion.scores import Score, half_lost_snr
 from onebound.distributions import log_prob_normal, noise_like
 
 Table = Float[Tensor, "steps"]
@@ -164,9 +163,12 @@ def loss_integral(log_snr: Float[Tensor, "K"], error: Float[Tensor, "K"]) -> Flo
     """Half of the integral of SNR times the squared error over a falling log-SNR, nats.
 
     By the trapezoidal rule (`[eq-sde-bound]`); all of the bound in continuous time that has the
-    denoiser in it. Kingma, Salimans, Poole and Ho (2021), equation 14.
+    denoiser in it. ValueError if the log-SNR does not fall. Kingma, Salimans, Poole and Ho (2021),
+    equation 14.
     """
     check_same_shape(log_snr=log_snr, error=error)
+    if not (log_snr.diff() < 0).all():
+        raise ValueError(f"expected a log-SNR that falls, got {log_snr.tolist()}")
     return -0.5 * torch.trapezoid(log_snr.exp() * error, log_snr)
 
 
@@ -178,6 +180,5 @@ def level_weights(schedule: Schedule, weight: Table) -> Table:
     mean of bounds if none is negative. Kingma and Gao (2023).
     """
     check_per_step("weight", weight, schedule.T)
-    lost = (schedule.snr[1:-1] - schedule.snr[2:]) / 2
-    relative = weight[2:].double() / lost
+    relative = weight[2:].double() / half_lost_snr(schedule)[2:]
     return torch.cat([relative.new_zeros(2), relative[:1], relative.diff()])

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from onebound.checks import check_positive, check_steps
-from onebound.diffusion.parameterisation import X0From, x_0_from_eps
+from onebound.diffusion.process import X0From, x_0_from_eps
 from onebound.diffusion.schedules import Schedule, like
 
 Network = Callable[[Tensor, Tensor], Tensor]

@@ -3,8 +3,8 @@
 A point of the *straight path* is (1 - tau) x_0 + tau eps. It is x_t, divided by the sum of its two
 amplitudes, and tau is the share of the noise in that sum: so the straight path is a schedule like
 the others, and any schedule can be walked in its coordinates. The maps here have the form of those
-in `onebound.diffusion.parameterisation`. They hold for every coupling of x_0 and eps, where the
-score's hold if the two are independent.
+in `onebound.diffusion.process`. They hold for every coupling of x_0 and eps, where the score's hold
+if the two are independent.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,7 @@ from torch import Tensor
 
 from onebound.checks import check_positive, check_same_shape, trusting
 from onebound.diffusion.denoisers import Denoiser, Network
-from onebound.diffusion.parameterisation import amplitudes, eps_from_x_0
-from onebound.diffusion.process import Data, Steps, sample_xt
+from onebound.diffusion.process import Data, Steps, amplitudes, eps_from_x_0, sample_xt
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
 
@@ -100,7 +99,8 @@ def curvature(schedule: Schedule, velocity: Network, x_T: Data) -> float:
     """How much the velocity changes along the paths: 0 if all are straight (`[eq-curvature]`).
 
     The mean over tau and the paths of ||u - d||^2, where d leads from the sample to x_T, over the
-    mean of ||d||^2, on the schedule's steps. Liu, Gong and Liu (2023).
+    mean of ||d||^2, on the schedule's steps. ValueError if no sample is elsewhere than its x_T.
+    Liu, Gong and Liu (2023).
     """
     tau, scale = straight_times(schedule), straight_scale(schedule)
     speed, lengths = 0.0, tau.diff().tolist()
@@ -109,6 +109,8 @@ def curvature(schedule: Schedule, velocity: Network, x_T: Data) -> float:
         speed += (start - end).square().sum().item() / lengths[step.t - 1]
     # The mean of u is d, so the mean of ||u - d||^2 is that of ||u||^2 less ||d||^2.
     whole = (x_T / scale[-1].item() - step.x_s).square().sum().item() / tau[-1].item()
+    if not whole > torch.finfo(x_T.dtype).eps * x_T.square().sum().item():
+        raise ValueError("expected paths that lead somewhere: no velocity moves these points")
     return speed / whole - 1
 
 

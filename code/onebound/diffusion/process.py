@@ -1,8 +1,11 @@
 """The process that adds noise: q(x_t|x_0), one step of it, and the step back when x_0 is known.
 
-Means have the shape of the data, variances (B, 1, ..., 1).
+Means have the shape of the data, variances (B, 1, ..., 1). Of x_0, eps, v = sqrt(alpha_bar) eps -
+sqrt(1 - alpha_bar) x_0 and the score, x_t and one determine the others: the maps `..._from_...`
+take a schedule, x_t, what there is and steps t, and return what is asked, like x_t.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from jaxtyping import Float, Int64
@@ -13,12 +16,14 @@ from onebound.diffusion.schedules import Schedule, at
 
 Data = Float[Tensor, "B ..."]
 Steps = Int64[Tensor, "B"]
+X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
+"""(schedule, x_t, what a network puts out, t) to x_0_hat."""
 
 
 def q_xt_x0(schedule: Schedule, x_0: Data, t: Steps) -> tuple[Data, Data]:
     """Mean and variance of q(x_t|x_0), all t steps at once (`[eq-q-marginal]`).
 
-    Chapter 9 writes it as `[eq-chain-marginal]`. Ho, Jain and Abbeel (2020), equation 4.
+    Of a chain of latents it is `[eq-chain-marginal]`. Ho, Jain and Abbeel (2020), equation 4.
     """
     signal, _ = schedule.amplitudes
     return at(signal, t, x_0) * x_0, at(schedule.noise_variance, t, x_0)
@@ -63,3 +68,91 @@ def sample_xt(schedule: Schedule, x_0: Data, eps: Data, t: Steps) -> Data:
     check_same_shape(x_0=x_0, eps=eps)
     mean, variance = q_xt_x0(schedule, x_0, t)
     return mean + variance.sqrt() * eps
+
+
+def x_0_from_eps(schedule: Schedule, x_t: Data, eps: Data, t: Steps) -> Data:
+    """Solve x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps for x_0 (`[eq-x0-eps]`).
+
+    For one step it is in `[eq-one-step-targets]`. Where alpha_bar is 0, x_t does not contain x_0,
+    and the result is not finite: `onebound.diffusion.denoisers.denoiser` refuses such a schedule.
+    """
+    check_same_shape(x_t=x_t, eps=eps)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (x_t - noise * eps) / signal
+
+
+def x_0_from_v(schedule: Schedule, x_t: Data, v: Data, t: Steps) -> Data:
+    """Return sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v; Salimans and Ho (2022).
+
+    (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar), and this turns it
+    back (`[eq-rotation]`, `[eq-x0-v]`; for one step `[eq-one-step-targets]`).
+    """
+    check_same_shape(x_t=x_t, v=v)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return signal * x_t - noise * v
+
+
+def x_0_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
+    """Return `x_0`: the map of a network that puts out x_0_hat (`[eq-one-step-targets]`)."""
+    check_same_shape(x_t=x_t, x_0=x_0)
+    return x_0
+
+
+def eps_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
+    """Return (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_eps`.
+
+    See `[eq-x0-eps]`.
+    """
+    check_same_shape(x_t=x_t, x_0=x_0)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (x_t - signal * x_0) / noise
+
+
+def v_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
+    """Return (sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v`.
+
+    See `[eq-x0-v]`.
+    """
+    check_same_shape(x_t=x_t, x_0=x_0)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (signal * x_t - x_0) / noise
+
+
+def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
+    """Return (sqrt(alpha_bar) x_0 - x_t) / (1 - alpha_bar), undoing `x_0_from_score`.
+
+    For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`,
+    `[eq-fisher-conditional]`, `[eq-fisher-tweedie]`, `[eq-score-maps]`). Vincent (2011).
+    """
+    check_same_shape(x_t=x_t, x_0=x_0)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (signal * x_0 - x_t) / noise**2
+
+
+def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data:
+    """Return (x_t + (1 - alpha_bar) score) / sqrt(alpha_bar): Tweedie's formula for E[x_0|x_t].
+
+    See `[eq-tweedie]`, `[eq-score-maps]`; Efron (2011). Not finite where alpha_bar is 0.
+    """
+    check_same_shape(x_t=x_t, score=score)
+    signal, noise = amplitudes(schedule, x_t, t)
+    return (x_t + noise**2 * score) / signal
+
+
+def mean_from_eps(schedule: Schedule, x_t: Data, eps: Data, t: Steps) -> Data:
+    """Return (x_t - beta / sqrt(1 - alpha_bar) eps) / sqrt(alpha), mu_tilde in terms of eps.
+
+    It is what DDPM's step adds noise to (`[eq-ddpm-step]`); Ho, Jain and Abbeel (2020), equation 11
+    and algorithm 2. Where alpha is 0 the result is not finite.
+    """
+    check_same_shape(x_t=x_t, eps=eps)
+    _, noise = amplitudes(schedule, x_t, t)
+    share = at(schedule.beta, t, x_t) / noise
+    return (x_t - share * eps) / at(schedule.alpha_root, t, x_t)
+
+
+def amplitudes(schedule: Schedule, x_t: Data, t: Steps) -> tuple[Data, Data]:
+    """Roots of alpha_bar and 1 - alpha_bar at t, for data like x_t (`[eq-q-marginal]`)."""
+    # The root of 1 - alpha_bar is taken in float64: in float32 the difference loses its digits.
+    signal, noise = schedule.amplitudes
+    return at(signal, t, x_t), at(noise, t, x_t)

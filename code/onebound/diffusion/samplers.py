@@ -17,8 +17,7 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_per_step, trusting
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import eps_from_x_0
-from onebound.diffusion.process import Data, q_xs_xt_x0
+from onebound.diffusion.process import Data, eps_from_x_0, q_xs_xt_x0
 from onebound.diffusion.schedules import Schedule, at
 from onebound.distributions import noise_like
 

@@ -5,7 +5,6 @@ A score is a function of points (B, ...) that returns a tensor like them.
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -13,8 +12,7 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_positive, check_same_shape
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import score_from_x_0
-from onebound.diffusion.process import Data
+from onebound.diffusion.process import Data, score_from_x_0
 from onebound.diffusion.schedules import Schedule
 from onebound.distributions import noise_like
 
@@ -77,12 +75,18 @@ def fisher_terms(one: Data, other: Data) -> Float[Tensor, "B"]:
     return ((one - other) ** 2).flatten(1).sum(1)
 
 
-@lru_cache(maxsize=64)
 def fisher_weights(schedule: Schedule) -> Float[Tensor, "steps"]:
     """Return the table of what a Fisher divergence costs in the bound (`[eq-fisher-step]`).
 
-    Half of the lost SNR times (1 - alpha_bar)^2 / alpha_bar; entries 0 and 1 are 0.
+    What a squared error costs, times (1 - alpha_bar)^2 / alpha_bar; entries 0 and 1 are 0.
+    """
+    return half_lost_snr(schedule) * schedule.noise_variance / schedule.snr
+
+
+def half_lost_snr(schedule: Schedule) -> Float[Tensor, "steps"]:
+    """Half of the SNR that each step loses, what the bound multiplies the error of x_0_hat by.
+
+    See `[eq-step-snr]`; entries 0 and 1 are 0.
     """
     lost = (schedule.snr[1:-1] - schedule.snr[2:]) / 2
-    unit = schedule.noise_variance[2:] / schedule.snr[2:]
-    return torch.cat([lost.new_zeros(2), lost * unit])
+    return torch.cat([lost.new_zeros(2), lost])

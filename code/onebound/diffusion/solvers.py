@@ -17,8 +17,7 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_positive, trusting
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.parameterisation import eps_from_x_0
-from onebound.diffusion.process import Data
+from onebound.diffusion.process import Data, eps_from_x_0
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
 from onebound.distributions import noise_like
@@ -103,6 +102,8 @@ def karras_ratios(K: int, low: float, high: float, power: float = 7.0) -> Float6
     (2022), equation 5.
     """
     check_ends(K, low, high)
+    if not 0 < power < math.inf:
+        raise ValueError(f"power must be positive and finite, got {power!r}")
     return torch.linspace(low ** (1 / power), high ** (1 / power), K, dtype=torch.float64) ** power
 
 

@@ -19,7 +19,14 @@ class Estimate(NamedTuple):
     stderr: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.stderr:.2f}"
+        return self.text()
+
+    def text(self, digits: int = 2) -> str:
+        """Write both with so many digits, with more if none of the error's would be left."""
+        if self.stderr == 0:  # all examples are alike
+            return f"{self.mean:.{digits}f}"
+        digits = max(digits, -math.floor(math.log10(self.stderr)))
+        return f"{self.mean:.{digits}f} ± {self.stderr:.{digits}f}"
 
 
 def estimate(values: Shaped[Tensor, "N"]) -> Estimate:

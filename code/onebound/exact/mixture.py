@@ -26,8 +26,8 @@ Amplitude = float | Float[Tensor, "B"]
 class Mixture:
     """p(x_0) = sum of weights_k N(means_k, covariances_k) (`[eq-clusters]`).
 
-    ValueError if the shapes do not fit, a weight is negative, they do not add up to 1, or a
-    covariance is not symmetric and positive definite.
+    ValueError if the shapes do not fit, a number is not finite, a weight is negative, they do not
+    add up to 1, or a covariance is not symmetric and positive definite.
     """
 
     weights: Float64[Tensor, "K"]
@@ -45,6 +45,8 @@ class Mixture:
             raise ValueError(
                 f"weights must not be negative and add up to 1, got {self.weights.tolist()}"
             )
+        if not (torch.isfinite(self.means).all() and torch.isfinite(self.covariances).all()):
+            raise ValueError("means and covariances must be finite")
         symmetric = torch.allclose(self.covariances, self.covariances.mT)
         if not symmetric or not (self.axes[0] > 0).all():
             raise ValueError("covariances must be symmetric and positive definite")

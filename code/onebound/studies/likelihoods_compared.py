@@ -183,7 +183,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def fit(likelihood: str, epochs: int, seed: int = 0, limit: int | None = None) -> VAE:
-    """Train the VAE of chapter 3 under a likelihood, which is its `log_prob`."""
+    """Train the VAE of "A VAE on MNIST" under a likelihood, which is its `log_prob`."""
     torch.manual_seed(seed)
     images, _ = split_validation(load_mnist().train_images)
     levels = likelihood == "categorical"

@@ -11,8 +11,7 @@ from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.denoisers import Denoiser, denoiser
 from onebound.diffusion.loss import denoising_loss
 from onebound.diffusion.onestep import one_step
-from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
-from onebound.diffusion.process import sample_xt
+from onebound.diffusion.process import sample_xt, x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.distributions import noise_like
 from onebound.evaluation.estimates import per_example
 from onebound.training.run import train

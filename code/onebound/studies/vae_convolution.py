@@ -1,4 +1,4 @@
-"""Chapter 3's convolutional VAE."""
+"""The convolutional VAE of "A VAE on MNIST"."""
 
 from typing import Any
 

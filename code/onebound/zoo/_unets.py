@@ -14,7 +14,7 @@ from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.denoisers import Denoiser, Network, clipped, denoiser, even_steps, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import X0From, x_0_from_v
+from onebound.diffusion.process import X0From, x_0_from_v
 from onebound.diffusion.samplers import ancestral, last
 from onebound.diffusion.schedules import Schedule, cosine_schedule
 from onebound.distributions import noise_like

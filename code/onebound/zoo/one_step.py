@@ -1,4 +1,4 @@
-"""The decoder of chapter 8, trained for longer: one step of noise, and one step back."""
+"""A VAE without an encoder, trained for longer: one step of noise, and one step back."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The convolutional VAE of chapter 6, trained by its evidence lower bound."""
+"""A convolutional VAE, trained by its evidence lower bound: what "Measuring a VAE" measures."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

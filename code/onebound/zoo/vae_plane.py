@@ -1,4 +1,4 @@
-"""The VAE of chapter 3 whose codes are points of a plane, trained for longer."""
+"""A VAE whose codes are points of a plane, trained for longer than in "A VAE on MNIST"."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -7,6 +7,7 @@ from bs4 import BeautifulSoup
 from conftest import Book
 
 from bookbuild.extensions.colophon import bibtex
+from bookbuild.run.records import code_key
 
 ROOT = Path(__file__).parents[3]
 
@@ -83,6 +84,24 @@ def test_pages_from_two_machines_say_which(recorded: Book):
     recorded.build()
     assert [row[-1] for row in rows(recorded, 0)] == ["1", "2"]
     assert rows(recorded, 1)[0][1] == "not recorded"
+
+
+def test_a_study_says_when_and_where_it_ran_and_whether_its_code_has_changed(recorded: Book):
+    folder = "code/onebound/studies"
+    recorded.write(f"{folder}/__init__.py", "")
+    recorded.write(f"{folder}/tilt.py", "import onebound.studies.shared\n")
+    recorded.write(f"{folder}/shared.py", "ONE = 1\n")
+    run = {"seconds": 90.0, "date": "2026-11-28T02:51:22+00:00", "machine": {"processor": "Z80"}}
+    keyed = [code_key(recorded.root / "code", "tilt"), "another"]
+    lines = [json.dumps(run | {"code": key}) for key in keyed]
+    recorded.write(f"{folder}/tilt.json", "\n".join(lines))
+    recorded.write("book/built.md", "# How\n\n```{study-record}\n```\n")
+    recorded.build()
+    row = ["tilt", "2", "3", "2026-11-28", "Z80"]
+    assert rows(recorded, 0) == [[*row, "changed for 1"]]
+    recorded.edit(f"{folder}/shared.py", "1", "2")
+    recorded.build()
+    assert rows(recorded, 0) == [[*row, "changed"]]
 
 
 def test_the_book_in_one_file_is_offered_where_it_can_be_had(

@@ -17,7 +17,7 @@ def study(tmp_path, monkeypatch):
     made.SMOKE = {}
     made.run = lambda seed, factor: {"value": factor * (seed + 1 / 3)}
     monkeypatch.setattr(runner, "study_of", lambda _: made)
-    monkeypatch.setattr(runner, "closure", lambda *_: {})
+    monkeypatch.setattr(runner, "code_key", lambda *_: "")
     return made
 
 

@@ -15,7 +15,7 @@ from onebound.diffusion.bound import bound, equal_chances, reverse_variance
 from onebound.diffusion.denoisers import clipped, denoiser, guided, respaced
 from onebound.diffusion.flows import flow, velocity_of
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
+from onebound.diffusion.process import x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.diffusion.samplers import ancestral, ddim, last
 from onebound.diffusion.schedules import (
     Schedule,

@@ -181,6 +181,9 @@ def test_what_does_not_fit_is_refused():
         flow_log_likelihood(schedule, mixture_2d().denoiser(schedule), x, axes_like(x)[:0])
     with pytest.raises(ValueError, match="expected equal shapes"):
         loss_integral(torch.zeros(3), torch.zeros(4))
+    for log_snr in ([0.0, 1.0], [1.0, 1.0], [1.0, math.nan]):
+        with pytest.raises(ValueError, match="expected a log-SNR that falls, got"):
+            loss_integral(torch.tensor(log_snr), torch.ones(2))
 
 
 def test_the_last_point_of_the_flow_is_noise():

@@ -18,14 +18,17 @@ from onebound.diffusion.bound import (
 )
 from onebound.diffusion.denoisers import clipped, denoiser, even_steps, guided, in_parts, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
-from onebound.diffusion.parameterisation import (
+from onebound.diffusion.process import (
     eps_from_x_0,
+    q_xs_xt_x0,
+    q_xt_x0,
+    q_xt_xs,
+    sample_xt,
     v_from_x_0,
     x_0_from_eps,
     x_0_from_v,
     x_0_from_x_0,
 )
-from onebound.diffusion.process import q_xs_xt_x0, q_xt_x0, q_xt_xs, sample_xt
 from onebound.diffusion.schedules import Schedule, cosine_schedule, linear_schedule
 from onebound.distributions import kl_normal, log_prob_normal
 from onebound.exact.finite import optimal_denoiser

@@ -21,9 +21,9 @@ from onebound.diffusion.flows import (
     x_0_from_velocity,
 )
 from onebound.diffusion.loss import denoising_loss
-from onebound.diffusion.parameterisation import score_from_x_0, x_0_from_score
-from onebound.diffusion.process import sample_xt
+from onebound.diffusion.process import sample_xt, score_from_x_0, x_0_from_score
 from onebound.diffusion.samplers import ddim, last
+from onebound.diffusion.schedules import cosine_schedule
 from onebound.exact.mixture import mixture_2d
 
 MAPS = {
@@ -187,3 +187,6 @@ def test_refusals():
             assignment(cost)
     with pytest.raises(ValueError, match="T must be"):
         straight_schedule(0)
+    for still in (cosine_schedule(5), straight_schedule(5)):
+        with pytest.raises(ValueError, match="paths that lead somewhere"):
+            curvature(still, lambda x_t, t: torch.zeros_like(x_t), x.float())

@@ -7,8 +7,7 @@ from torch import distributions as td
 from onebound.diffusion import bound as chain
 from onebound.diffusion.denoisers import denoiser
 from onebound.diffusion.onestep import bound, one_step
-from onebound.diffusion.parameterisation import x_0_from_eps
-from onebound.diffusion.process import sample_xt
+from onebound.diffusion.process import sample_xt, x_0_from_eps
 from onebound.diffusion.schedules import Schedule, linear_schedule
 from onebound.distributions import log_prob_normal
 from onebound.exact.finite import optimal_denoiser, posterior_weights

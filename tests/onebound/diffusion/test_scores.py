@@ -5,8 +5,7 @@ import torch
 
 from common import SCHEDULES, one_normal
 from onebound.diffusion.bound import kl_coefficients, reverse_variance
-from onebound.diffusion.parameterisation import score_from_x_0
-from onebound.diffusion.process import q_xt_x0
+from onebound.diffusion.process import q_xt_x0, score_from_x_0
 from onebound.diffusion.schedules import log_snr_schedule
 from onebound.diffusion.scores import (
     annealed_langevin,
@@ -154,7 +153,21 @@ def test_the_terms_add_up_to_the_divergence_of_the_data():
 
 def test_bad_steps_are_refused():
     x = normal(2, 2, seed=0)
-    with pytest.raises(ValueError, match="step must be positive"):
-        next(langevin(torch.neg, x, 0.0, 1))
+    for step in (0.0, -0.1):
+        with pytest.raises(ValueError, match="step must be positive"):
+            next(langevin(torch.neg, x, step, 1))
     with pytest.raises(ValueError, match="count must be a whole number"):
         next(langevin(torch.neg, x, 0.1, 0))
+
+
+def test_a_walk_visits_every_level_and_keeps_no_gradient():
+    schedule, x_T = log_snr_schedule(5), normal(3, 2, seed=1).requires_grad_()
+    seen = []
+
+    def denoise(x_t, t):
+        seen.append(int(t[0]))
+        return x_t * 0.9
+
+    *_, x = annealed_langevin(schedule, denoise, x_T, 0.1, 2)
+    assert seen == [5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
+    assert not x.requires_grad

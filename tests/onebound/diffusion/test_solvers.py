@@ -208,6 +208,8 @@ def test_the_nearest_steps_are_near_and_different():
     assert (crowded.diff() > 0).all()
     beyond = nearest_steps(schedule, log_snr_ratios(5, 1e5, 2e5))
     assert beyond.tolist() == [996, 997, 998, 999, 1000]
+    for K in (5, 6):  # all steps but one, and all
+        assert nearest_steps(log_snr_schedule(6), log_snr_ratios(K, 1e5, 2e5))[-1] == 6
 
 
 def test_refusals():
@@ -217,6 +219,9 @@ def test_refusals():
         for grid in (karras_ratios, log_snr_ratios):
             with pytest.raises(ValueError, match="expected 0 < low < high"):
                 grid(3, low, high)
+    for power in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="power must be positive and finite, got"):
+            karras_ratios(3, 1.0, 2.0, power)
 
 
 def test_the_multistep_method_starts_from_noise_alone():

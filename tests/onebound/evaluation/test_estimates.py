@@ -40,6 +40,10 @@ def test_estimate_refuses(bad):
 
 def test_an_estimate_prints_with_its_error():
     assert str(Estimate(-98.765, 0.254)) == "-98.77 ± 0.25"
+    assert str(Estimate(1.6944, 0.0042)) == "1.694 ± 0.004"
+    assert str(Estimate(1.6944, 0.0098)) == "1.694 ± 0.010"
+    assert Estimate(1.6944, 0.0098).text(4) == "1.6944 ± 0.0098"
+    assert Estimate(1.0, 0.0).text(1) == "1.0"
 
 
 def test_per_example_does_not_depend_on_the_batches():

@@ -167,6 +167,8 @@ def test_what_is_no_mixture_is_refused():
         (parts[0], parts[1], parts[2][:, :1], "expected weights"),
         (parts[0] * 2, parts[1], parts[2], "add up to 1"),
         (torch.tensor([1.2, -0.2, 0, 0, 0]).double(), parts[1], parts[2], "not be negative"),
+        (parts[0], parts[1] / 0, parts[2], "must be finite"),
+        (parts[0], parts[1], parts[2] / 0, "must be finite"),
         (parts[0], parts[1], -parts[2], "positive definite"),
         (parts[0], parts[1], parts[2] + torch.tensor([[0, 0.1], [0, 0]]), "symmetric"),
     ]

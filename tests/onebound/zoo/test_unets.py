@@ -6,7 +6,7 @@ import torch
 from onebound.data.mnist import load_mnist
 from onebound.diffusion.denoisers import denoiser
 from onebound.diffusion.loss import stratified_t
-from onebound.diffusion.parameterisation import x_0_from_v
+from onebound.diffusion.process import x_0_from_v
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.networks.unet import UNet
 from onebound.zoo import unet_classes, unet_small

@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from onebound.diffusion.parameterisation import (
+from onebound.diffusion.process import (
     eps_from_x_0,
     mean_from_eps,
+    q_xs_xt_x0,
+    q_xt_x0,
     score_from_x_0,
     x_0_from_eps,
     x_0_from_score,
 )
-from onebound.diffusion.process import q_xs_xt_x0, q_xt_x0
 from onebound.diffusion.samplers import ancestral
 from onebound.diffusion.schedules import (
     Schedule,
