@@ -4,7 +4,6 @@ import {COLOURS, Figure, number} from "./figure.js";
 import {LINE, normalQuantiles} from "./mixtures.js";
 import {Plot} from "./plot.js";
 import {ddim} from "./samplers.js";
-import {cosineSchedule} from "./schedules.js";
 import {heun, logSnrRatios, multistep, rootRatios, scheduleOf} from "./solvers.js";
 
 const [LOW, HIGH] = [0.05, 20]; // ends of the grids, as in the chapter
@@ -13,6 +12,9 @@ const PATHS = 33, SHOWN = 9;
 const REACH = 2.6, SHADES = 80;
 const DOTTED = 41; // the most steps that are drawn as dots
 
+const OFFSET = 0.008; // of the cosine schedule
+const angleOf = (share) => ((Math.PI / 2) * (share + OFFSET)) / (1 + OFFSET);
+
 const SOLVERS = {
   euler: {words: "Euler", order: 1, colour: COLOURS[0], steps: (n) => n,
     run: (schedule, denoise, x) => ddim(schedule, denoise, x, 0)},
@@ -20,14 +22,14 @@ const SOLVERS = {
   multistep: {words: "multistep", order: 2, colour: COLOURS[2], steps: (n) => n, run: multistep},
 };
 
-/** Ratios of the steps of the cosine schedule, evenly from one end to the other. */
-function evenInT(K, low, high) {
-  const ratios = Array.from(cosineSchedule(1000).alphaBar, (a) => Math.sqrt((1 - a) / a));
-  const nearest = (end) => ratios.reduce((best, ratio, t) =>
-    (t && Math.abs(ratio - end) < Math.abs(ratios[best] - end) ? t : best), 1);
-  const [first, last] = [nearest(low), nearest(high)];
-  return Float64Array.from({length: K}, (_, k) =>
-    (k === 0 ? low : k === K - 1 ? high : ratios[Math.round(first + ((last - first) * k) / (K - 1))]));
+/** Ratios of the cosine schedule, evenly in its time, which is an angle. */
+export function evenInT(K, low, high) {
+  const first = Math.cos(angleOf(0));
+  const angles = [low, high].map((ratio) => Math.acos(first / Math.hypot(1, ratio)));
+  return Float64Array.from({length: K}, (_, k) => {
+    const signal = Math.cos(angles[0] + ((angles[1] - angles[0]) * k) / (K - 1)) / first;
+    return Math.sqrt(1 - signal * signal) / signal;
+  });
 }
 
 const GRIDS = {
@@ -114,11 +116,12 @@ export function solverError(root) {
       xTicks: [3, 10, 30, 100, 300].map((x) => [log(x), String(x)]),
       yTicks: [[0, "1"], [-1, "0.1"], [-2, "0.01"], [-3, "10⁻³"], [-4, "10⁻⁴"], [-5, "10⁻⁵"]]});
     context.setLineDash([2, 4]);
-    for (const [order, at] of [[1, -0.55], [2, 0.1]]) {
-      plot.line([[log(20), at - 0.4], [log(600), at - 0.4 - order * log(30)]], ink, 1);
-      context.fillStyle = ink;
-      context.textAlign = "left";
-      context.fillText(`slope −${order}`, plot.x(log(170)), plot.y(at - 0.4 - order * log(8.5)) - 8);
+    context.fillStyle = ink;
+    for (const [order, n, at, many] of [[1, 30, -0.55, 641], [2, 9, -2, 130]]) {
+      plot.line([[log(n), at], [log(many), at - order * log(many / n)]], ink, 1);
+      context.textAlign = order === 1 ? "left" : "right";
+      context.fillText(`slope −${order}`, plot.x(log(2.2 * n)) + (order === 1 ? 6 : -8),
+        plot.y(at - order * log(2.2)) + (order === 1 ? -4 : 8));
     }
     context.setLineDash([]);
     Object.entries(curves).forEach(([name, curve], i) => {
@@ -144,7 +147,7 @@ export function solverError(root) {
       const level = noised(Math.exp(-half));
       for (let row = 0; row < SHADES; row++) {
         at[0] = REACH - (row + 0.5) * cell;
-        pixels.data.set([128, 135, 148, 130 * Math.min(1, level.density(at, 0) / 1.1)],
+        pixels.data.set([128, 135, 148, 180 * Math.min(1, level.density(at, 0) / 1.1)],
           4 * (row * SHADES + column));
       }
       exact.push([half, carried(starts, Math.exp(-half))]);
@@ -192,16 +195,16 @@ export function solverError(root) {
     const [from, to] = [Math.max(0, k - 1), Math.min(EVALUATIONS.length - 1, k + 1)];
     const slope = Math.log(curve[to] / curve[from]) / Math.log(EVALUATIONS[to] / EVALUATIONS[from]);
     const error = curve[k], digits = Math.max(2, 1 - Math.floor(Math.log10(error)));
-    figure.values.innerHTML = `<span>${words}, ${n} evaluations in ${steps(n)} steps: `
-      + `the error is <b>${number(error, digits)}</b>.</span> <span>There its line falls with the slope `
-      + `<b>${number(slope, 2)}</b>; far to the right it is −${order}.</span>`;
+    figure.values.innerHTML = `<span>With ${n} evaluations (${words}, ${steps(n)} steps) `
+      + `the error is <b>${number(error, digits)}</b>.</span> <span>There its line has the slope `
+      + `<b>${number(slope, 2)}</b>; its order says −${order} for many steps.</span>`;
   }
 
   const fails = (error) => figure.fail(error);
   const restart = () => measure().catch(fails);
   figure.choice("solver", "solver",
     Object.entries(SOLVERS).map(([name, {words}]) => [name, words]), look);
-  figure.choice("grid", "steps even in", [["roots", "the seventh root of the ratio"],
+  figure.choice("grid", "steps even in", [["roots", "roots of the ratio"],
     ["log-SNR", "the log-SNR"], ["t", "t, cosine"], ["ratio", "the ratio"]], restart);
   state.at = Math.round(state.at);
   figure.slider("at", "evaluations", {min: 0, max: EVALUATIONS.length - 1, step: 1,

@@ -10,7 +10,7 @@ import {heun} from "./solvers.js";
 const REACH = 2.6, GRID = 13, SHADES = 72;
 const [MOST_NOISE, LEAST_NOISE] = [-6, 6]; // as log-SNR
 const STEP = 0.04; // of the log-SNR, from place to place on a path
-const CROWD = 200, DRAWN = 6; // shaken paths, and how many of them are drawn as lines
+const CROWD = 400, DRAWN = 3; // shaken paths, and how many of them are drawn as lines
 const LONGEST = 2.5; // of an arrow, in the unit of the noise
 const FALL = 4000; // milliseconds from noise to data
 const [SHADE, SHAKEN, SMOOTH] = [COLOURS[0], COLOURS[1], COLOURS[2]];
@@ -31,7 +31,7 @@ function* placesOf(steps) {
   for (const {xT} of steps) yield xT;
 }
 
-/** The way back without kicks from one place: places at each level, and the chances of the clusters there. */
+/** The way back without kicks from one place: the places at each level. */
 export function smoothPath(schedule, place) {
   return [...placesOf(heun(schedule, PLANE.denoiser(schedule), Float64Array.from(place)))];
 }
@@ -162,9 +162,9 @@ export function waysBack(root) {
     context.strokeStyle = context.fillStyle = SHAKEN;
     context.lineWidth = 1;
     if (shaken) {
+      context.globalAlpha = 0.75;
       for (let n = 0; n < DRAWN; n++) line(shaken, 2 * n);
       const now = shaken[count - 1];
-      context.globalAlpha = 0.75;
       for (let i = 0; i < now.length; i += 2) dot(now, i, 2);
       context.globalAlpha = 1;
     }
@@ -223,7 +223,7 @@ export function waysBack(root) {
     const path = [];
     for (const places of shakenPaths(schedule, [state.x, state.y], CROWD, state.seed)) {
       path.push(places);
-      if (path.length % 8) continue;
+      if (path.length % 4) continue;
       await new Promise((done) => setTimeout(done)); // the page may do something else in between
       if (mine !== run) return;
     }
