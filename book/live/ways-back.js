@@ -254,11 +254,12 @@ export function waysBack(root) {
   }
 
   function tell() {
-    const percent = (value) => number(100 * value, 0);
+    const percent = (value) => number(100 * value, 1);
+    const chance = exact[home]; // with the deviation that it has in so many draws
     figure.values.innerHTML = `<span>From here the smooth path leads to cluster <b>${NAMES[home]}</b>.`
       + "</span> " + (found ? `<span>Of ${CROWD} shaken ones <b>${percent(found[home])}</b> ± `
-      + `${percent(Math.sqrt((found[home] * (1 - found[home])) / CROWD))} % end there; the exact chance is `
-      + `<b>${percent(exact[home])} %</b>.</span>` : "<span>The shaken ones are on their way …</span>");
+      + `${percent(Math.sqrt((chance * (1 - chance)) / CROWD))} % end there; the exact chance is `
+      + `<b>${percent(chance)} %</b>.</span>` : "<span>The shaken ones are on their way …</span>");
   }
 
   const fails = (error) => figure.fail(error);

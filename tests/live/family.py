@@ -1,4 +1,4 @@
-"""What the figures of Part IV compute, against `onebound`: the same checks in V8 alone and in a browser."""
+"""What the figures of Part IV compute, against `onebound`: in V8 alone and in a browser."""
 
 import math
 
@@ -44,7 +44,7 @@ def same(found, expected: Tensor, atol: float = 1e-9) -> None:
 
 
 def check_mixtures(engine: Engine) -> None:
-    """Compare density, chances, guess and score at random points, and places with shares on a line."""
+    """Compare all that is known of random points, and places with given shares on a line."""
     noise = Generator().manual_seed(0)
     for name, mixture in (("LINE", LINE), ("PLANE", PLANE)):
         D = mixture.means.shape[1]
@@ -76,7 +76,8 @@ def check_solvers(engine: Engine) -> None:
             steps = solver(schedule, LINE.denoiser(schedule), starts)
             expected = torch.stack([step.x_t for step in steps])
             found = engine(
-                "$solver_error.solved(name, grid, 11, Float64Array.from(x)).places.map((x) => [...x])",
+                """$solver_error.solved(name, grid, 11, Float64Array.from(x))
+                    .places.map((x) => [...x])""",
                 name=name, grid=grid, x=starts.flatten().tolist(),
             )  # fmt: skip
             same(found, expected)
