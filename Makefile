@@ -96,7 +96,8 @@ $(VENV)/.browser: $(VENV)/.playwright tests/browser/package-lock.json
 	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-CHECKS := $(addprefix tests/browser/test_,pages.py use.py aids.py live.py live_engine.py live_state.py live_touch.py firefox.py)
+CHECKS := $(addprefix tests/browser/test_,pages.py use.py aids.py live.py live_family.py live_engine.py \
+	live_state.py live_touch.py firefox.py)
 
 check-pages: $(VENV)/.browser book ## check the built pages in Chromium, and drive their live figures, in Firefox too
 	$(BIN)/python -m pytest --numprocesses auto $(CHECKS)

@@ -10,6 +10,9 @@ import {latentMap} from "./latent-map.js";
 import {oneStep} from "./one-step.js";
 import {playground} from "./playground.js";
 import {reverseStep} from "./reverse-step.js";
+import {solverError} from "./solver-error.js";
+import {straightening} from "./straightening.js";
+import {waysBack} from "./ways-back.js";
 
 const FIGURES = {
   "bound-explorer": boundExplorer,
@@ -20,6 +23,9 @@ const FIGURES = {
   "one-step": oneStep,
   playground,
   "reverse-step": reverseStep,
+  "solver-error": solverError,
+  straightening,
+  "ways-back": waysBack,
 };
 
 const asked = {};

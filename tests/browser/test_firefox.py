@@ -20,6 +20,9 @@ DEEDS = {
     "one-step": ("slide('signal’s share α', -0.05)", "a mean of about 1 of the"),
     "playground": ("choose('data', 'ring')", "The network has seen"),
     "reverse-step": ("slide('variance of the step', 0.01)", r"puts [0-3]\.\d % of"),
+    "solver-error": ("choose('solver', 'heun')", r"\(Heun, 6 steps\) the error is 0\.15"),
+    "straightening": ("choose('pairs', 'rectified')", r"curvature of the paths is 0\.000"),
+    "ways-back": ("slide('start, up', 2)", "From here the smooth path leads to cluster B"),
 }
 STATES = {"first-look": "steps=5"}
 HANDS = """

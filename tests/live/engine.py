@@ -15,9 +15,11 @@ from bookbuild.extensions.live import bundle
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "book/live"
 MODULES = [
+    "couplings",
     "diffusion",
     "exact",
     "forward-process",
+    "mixtures",
     "pad",
     "parabola",
     "plane",
@@ -26,8 +28,12 @@ MODULES = [
     "reverse-step",
     "samplers",
     "schedules",
+    "solver-error",
+    "solvers",
+    "straightening",
     "tensors",
     "toy-network",
+    "ways-back",
 ]
 # What a browser has, and V8 alone has not; and arrays as text, since JSON of millions is slow.
 PRELUDE = """
