@@ -1,4 +1,4 @@
-"""Design: what a network is given and asked, which noise it is shown, and how much each error counts.
+"""Design: what a network is given and asked, which noise it sees, and what each error counts.
 
 A denoiser is made of a network F as x_0_hat = c_skip x_t + c_out F(c_in x_t, t)
 (`[eq-design-form]`). Every output in use is one choice of the three numbers. What a network is
@@ -61,7 +61,7 @@ def karras_preconditioning(
 def coefficients(schedule: Schedule) -> dict[str, Coefficients]:
     """Return c_skip and c_out of the outputs "eps", "x_0", "v" and "velocity", with c_in = 1.
 
-    The sign of c_out is dropped: a network may as well learn minus its target (`[eq-design-table]`).
+    The sign of c_out is dropped: a network may as well learn minus its target (`[eq-design-form]`).
     Those of eps are not finite where alpha_bar is 0.
     """
     signal, noise = schedule.amplitudes

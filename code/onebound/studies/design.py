@@ -109,14 +109,14 @@ def _without_skip(module: nn.Module, inputs: tuple[Tensor], told: Tensor) -> Ten
 def loss(
     denoise: Denoiser, x_0: Tensor, chances: Tensor, weight: Tensor, noise: Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the steps that were drawn, and the weighted error of each image, a mean over pixels."""
+    """Return the drawn steps, and the weighted error of each image, a mean over pixels."""
     t = stratified_t(len(x_0), COSINE.T, noise, chances).to(x_0.device)
     eps = noise_like(x_0, noise)
     return t, denoising_loss(COSINE, denoise, x_0, eps, t, weight / x_0[0].numel())
 
 
 def errors(denoise: Denoiser, images: int) -> tuple[Tensor, Tensor]:
-    """Return steps and errors of v on validation images, with the same steps and noise each time."""
+    """Return steps and errors of v on validation images, with the same draws each time."""
     _, held_out = split_validation(load_mnist().train_images)
     noise, chances = Generator().manual_seed(5), chances_of("even")
     weight = weight_for(effective_of("v"), chances)
