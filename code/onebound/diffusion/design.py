@@ -35,8 +35,9 @@ class Coefficients(NamedTuple):
 def preconditioning(schedule: Schedule, variance: float = 1.0) -> Coefficients:
     """Give a network unit variance in and out, and its errors the least weight (`[eq-design-edm]`).
 
-    `variance` is that of a pixel of the data, whose mean is 0. For 1 the network learns -v. Karras
-    et al. (2022), appendix B.6, for x_t of another scale. ValueError if it is not above 0.
+    `variance` is that of a pixel of the data, whose mean is 0 (`[eq-design-unit]`). 1 / c_out^2 is
+    1 / variance + SNR (`[eq-design-precision]`), and for 1 the network learns -v (`[eq-design-v]`).
+    Karras et al. (2022), appendix B.6, for x_t of another scale. ValueError if it is not above 0.
     """
     _check_above_zero("variance", variance)
     signal, noise = schedule.amplitudes
@@ -104,7 +105,7 @@ def log_ratio_chances(schedule: Schedule, mean: float, deviation: float) -> Tabl
 
     Each step takes what lies nearest to it in log-SNR, -2 ln rho (`[eq-design-log-normal]`). EDM
     has mean -1.2 and deviation 1.2, Karras et al. (2022); the logit-normal distribution of tau is
-    the same thing, with 0 and 1 in Esser et al. (2024).
+    the same thing, with 0 and 1 in Esser et al. (2024). ValueError if the deviation is not above 0.
     """
     _check_above_zero("deviation", deviation)
     log_ratio = -schedule.log_snr[1:] / 2
@@ -115,9 +116,9 @@ def log_ratio_chances(schedule: Schedule, mean: float, deviation: float) -> Tabl
 
 
 def weight_for(effective: Float[Tensor, "steps"], chances: Float[Tensor, "steps"]) -> Tensor:
-    """Return the weight that has this effective weight under these chances (`[eq-design-same]`).
+    """Return the weight that has this effective weight under these chances.
 
-    ValueError if a step that counts has no chance.
+    See `[eq-design-effective]`. ValueError if a step that counts has no chance.
     """
     check_per_step("effective", effective, len(chances) - 1)
     if ((effective > 0) & (chances <= 0)).any():
