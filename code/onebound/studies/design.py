@@ -58,7 +58,6 @@ CHANGES: dict[str, dict[str, str]] = {
     "all of EDM": {"output": "F", "chances": "EDM", "weight": "EDM"},
     "weight of eps": {"weight": "eps"},
     "weight of Min-SNR": {"weight": "Min-SNR"},
-    "chances of SD3": {"chances": "SD3"},
 }
 SETTINGS: dict[str, dict[str, Any]] = {name: BASE | change for name, change in CHANGES.items()}
 
