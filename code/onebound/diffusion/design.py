@@ -105,7 +105,8 @@ def log_ratio_chances(schedule: Schedule, mean: float, deviation: float) -> Tabl
 
     Each step takes what lies nearest to it in log-SNR, -2 ln rho (`[eq-design-log-normal]`). EDM
     has mean -1.2 and deviation 1.2, Karras et al. (2022); the logit-normal distribution of tau is
-    the same thing, with 0 and 1 in Esser et al. (2024). ValueError if the deviation is not above 0.
+    the same thing (`[eq-design-logit]`), with 0 and 1 in Esser et al. (2024). ValueError if the
+    deviation is not above 0.
     """
     _check_above_zero("deviation", deviation)
     log_ratio = -schedule.log_snr[1:] / 2
