@@ -121,3 +121,70 @@ def test_the_divergence_of_two_normal_densities_falls_at_the_rate_of_their_fishe
     parts = {"K": snr * sp.diff(kl, snr), "F": fisher, r"\sigma": sp.sqrt(1 - kept)}
     left, right = (Reader(parts)(side) for side in chain)
     assert sp.simplify(left - right) == 0
+
+
+NU = sp.Symbol("nu", positive=True)
+KEPT = READ(r"\bar\alpha_t")
+SKIPS = {"A": r"c_\text{skip}", "B": r"c_\text{out}", "C": r"c_\text{in}", "V": r"\nu"}
+
+
+def preconditioned():
+    """Return c_skip, c_out and c_in as the chapter prints them, in alpha_bar and nu."""
+    parts = claims("design", "eq-design-edm", **SKIPS)
+    return [Reader({"V": NU})(side) for _, side in parts]
+
+
+@pytest.mark.equation("eq-design-unit", "eq-design-residual", "eq-design-edm")
+def test_the_three_numbers_meet_the_three_demands():
+    skip, out, into = preconditioned()
+    (unit,) = claims("design", "eq-design-unit", C=r"c_\text{in}", V=r"\nu")
+    assert_chain(Reader({"C": into, "V": NU}), unit)
+    (left,) = claims("design", "eq-design-residual", A=SKIPS["A"], B=SKIPS["B"], V=r"\nu")
+    assert_chain(Reader({"A": skip, "B": out, "V": NU}), left)
+    c = sp.Symbol("c", real=True)
+    amount = Reader({"A": c, "V": NU})(left[1])
+    assert vanishes(sp.diff(amount, c).subs(c, skip))
+    assert vanishes(sp.diff(amount, c, 2) - 2 * (KEPT * NU + 1 - KEPT))  # positive: a minimum
+
+
+@pytest.mark.equation("eq-design-precision")
+def test_precisions_add_up():
+    _, out, _ = preconditioned()
+    (chain,) = claims(
+        "design", "eq-design-precision", B=SKIPS["B"], V=r"\nu", S=r"\operatorname{SNR}_t"
+    )
+    assert_chain(Reader({"B": out, "V": NU, "S": KEPT / (1 - KEPT)}), chain)
+
+
+@pytest.mark.equation("eq-design-v")
+def test_v_is_the_case_of_unit_variance():
+    tex = display("design", "eq-design-v").partition(":")[2]
+    for name, printed in list(SKIPS.items())[:3]:
+        tex = tex.replace(printed, name)
+    for found, (_, side) in zip(preconditioned(), chains(tex), strict=True):
+        assert vanishes(found.subs(NU, 1) - READ(side))
+
+
+@pytest.mark.equation("eq-design-karras")
+def test_the_numbers_of_an_image_that_is_not_scaled_down():
+    parts = claims("design", "eq-design-karras", R=r"\rho_t", **SKIPS)
+    ratio = sp.Symbol("r", positive=True)
+    kept = 1 / (1 + ratio**2)
+    found = [sp.simplify(one.subs(KEPT, kept)) for one in preconditioned()]
+    names = dict(zip("ABC", found, strict=True))
+    for chain in parts:
+        assert_chain(Reader(names | {"V": NU, "R": ratio, r"\bar\alpha_t": kept}), chain)
+
+
+@pytest.mark.equation("eq-design-even")
+def test_even_steps_have_a_bell_in_log_snr():
+    tex = display("design", "eq-design-even")
+    assert r"\lambda = -2 \log \tan \frac{\pi u}{2} ," in tex
+    assert tex.endswith(r"= \frac{1}{2 \pi \cosh(\lambda / 2)} ,")
+    u, lam = sp.symbols("u lambda", real=True)
+    way = sp.atan(sp.exp(-lam / 2)) * 2 / sp.pi
+    assert sp.simplify(-2 * sp.log(sp.tan(sp.pi * way / 2)) - lam) == 0
+    density = (-sp.diff(way, lam)).rewrite(sp.exp)
+    assert sp.simplify(density - (1 / (2 * sp.pi * sp.cosh(lam / 2))).rewrite(sp.exp)) == 0
+    kept = sp.cos(sp.pi * u / 2) ** 2  # and the SNR is the inverse square of the tangent
+    assert sp.simplify(kept / (1 - kept) - sp.tan(sp.pi * u / 2) ** -2) == 0

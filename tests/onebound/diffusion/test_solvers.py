@@ -250,6 +250,8 @@ def test_ratios_that_do_not_rise_or_are_too_many_are_refused(ratios):
 
 
 def test_paths_are_carried_on_a_line_and_within_reach():
+    far = torch.tensor([[1e3]]).double()
+    torch.testing.assert_close(carried(one_normal([[1e6]]), far, (1, 0), (1, 0)), far)
     with pytest.raises(ValueError, match="on a line"):
         carried(mixture_2d(), torch.zeros(1, 2).double(), (1, 1), (1, 0))
     with pytest.raises(ValueError, match="within 1,000"):
