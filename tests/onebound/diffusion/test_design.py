@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
 from torch.distributions import Normal
 
 from common import SCHEDULES
@@ -22,7 +23,6 @@ from onebound.diffusion.design import (
     weight_for,
 )
 from onebound.diffusion.flows import straight_schedule, straight_times, x_0_from_velocity
-from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.diffusion.process import sample_xt
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.diffusion.solvers import schedule_of
