@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from onebound.diffusion.parameterisation import x_0_from_eps, x_0_from_v, x_0_from_x_0
 from torch.distributions import Normal
 
 from common import SCHEDULES
@@ -23,7 +22,7 @@ from onebound.diffusion.design import (
     weight_for,
 )
 from onebound.diffusion.flows import straight_schedule, straight_times, x_0_from_velocity
-from onebound.diffusion.process import sample_xt
+from onebound.diffusion.process import sample_xt, x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.diffusion.solvers import schedule_of
 from onebound.exact.gaussian import GaussianData
