@@ -58,6 +58,7 @@ def test_an_address_within_the_page_is_followed(browser: Browser, site: str):
             arg=m,
         )
     assert shown.values() == first
+    shown.page.wait_for_load_state("networkidle")  # what a new page cuts off is a complaint
     shown.page.goto(shown.page.url.partition("#")[0])
     shown.page.evaluate("location.hash = '#live-bound-explorer?m=1'")  # before it was started
     shown.root.locator(".live-canvas").wait_for()
