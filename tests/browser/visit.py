@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Response, Route
+from playwright.sync_api import Browser, ConsoleMessage, Request, Response, Route
 
 PATIENCE = 300_000  # milliseconds; a busy machine is slow, not wrong
 READY = "async () => { await document.fonts.ready; }"
@@ -31,7 +31,7 @@ class Visit:
         self.loaded: dict[str, int] = {}
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
-        self.page.on("requestfailed", lambda r: self.complaints.append(f"failed: {r.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._response)
         self.page.goto(site + name)
         self.page.evaluate(READY)
@@ -39,6 +39,10 @@ class Visit:
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"console {message.type}: {message.text}")
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # cut off by the next page, or the same anew
+            self.complaints.append(f"failed: {request.url}: {request.failure}")
 
     def _response(self, response: Response) -> None:
         if not response.url.startswith(("data:", "blob:", self.site)):
