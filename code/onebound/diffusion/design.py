@@ -122,8 +122,8 @@ def weight_for(effective: Float[Tensor, "steps"], chances: Float[Tensor, "steps"
     See `[eq-design-effective]`. ValueError if a step that counts has no chance.
     """
     check_per_step("effective", effective, len(chances) - 1)
-    if ((effective > 0) & (chances <= 0)).any():
-        raise ValueError("a step with an effective weight above 0 has no chance to be drawn")
+    if ((effective != 0) & (chances <= 0)).any():
+        raise ValueError("a step whose effective weight is not 0 has no chance to be drawn")
     return torch.where(chances > 0, effective / chances, 0)
 
 

@@ -280,5 +280,28 @@ def test_what_makes_no_sense_is_refused():
             log_ratio_chances(schedule, 0.0, wrong)
     with pytest.raises(ValueError, match="has no chance"):
         weight_for(EFFECTIVE, torch.tensor([0.0, 0.0, 0.2, 0.8, 0.0]).double())
+    for least in (0.0, -0.1):
+        chances = torch.tensor([0.0, least, 0.2, 0.8, 0.0]).double()
+        for value in (1.0, -1.0):
+            with pytest.raises(ValueError, match="has no chance"):
+                weight_for(torch.tensor([0.0, value, 1.0, 1.0, 0.0]).double(), chances)
     with pytest.raises(ValueError, match="effective"):
         weight_for(EFFECTIVE[1:], CHANCES)
+
+
+def test_data_have_unit_variance_if_nothing_is_said():
+    schedule, ratios = cosine_schedule(T), torch.linspace(0.05, 20, T).double()
+    for found, wanted in (
+        (preconditioning(schedule), preconditioning(schedule, 1.0)),
+        (karras_preconditioning(ratios), karras_preconditioning(ratios, 1.0)),
+    ):
+        assert all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
+    numbers = coefficients(schedule)["v"]
+    found, wanted = (target_variance(schedule, numbers, *one)[1:] for one in ((), (1.0,)))
+    assert torch.equal(found, wanted)
+
+
+def test_what_does_not_count_has_no_weight():
+    chances = torch.tensor([0.0, 0.0, 0.5, 0.5]).double()
+    wanted = torch.tensor([0.0, 0.0, 0.0, 2.0]).double()
+    assert torch.equal(weight_for(torch.tensor([0.0, 0.0, 0.0, 1.0]).double(), chances), wanted)
