@@ -51,6 +51,9 @@ FREE: dict[str, Callable[[float], tuple[float, float]]] = {
     "latent-map": lambda w: (30, w + 90),
     "one-step": lambda w: (0.75 * w, 80),
     "reverse-step": lambda w: (w / 2, 60),
+    "solver-error": lambda w: (w / 2, 200),
+    "straightening": lambda w: (w / 2, 200),
+    "ways-back": lambda w: (w / 2, 0.7 * w),
 }
 
 
@@ -120,6 +123,16 @@ def test_a_tap_presses(browser: Browser, site: str):
     assert shown.values().startswith("Sixteen digits")
     shown.root.get_by_role("button", name="Step back", exact=True).tap()
     assert shown.values().startswith("Step 2 of 3")
+
+
+def test_a_tap_chooses_where_to_start(browser: Browser, site: str):
+    shown = Shown(browser, site, "ways-back", "start=2", **PHONE)
+    shown.values()
+    side = width_of(shown)
+    shown.root.locator("canvas").tap(position={"x": 0.43 * side, "y": 0.26 * side})
+    assert shown.values().startswith("From here the smooth path leads to cluster D")
+    assert shown.control("start, up").get_attribute("aria-valuetext") == "1.2"
+    assert shown.visit.complaints == []
 
 
 def test_only_figures_that_are_there_are_touched():
