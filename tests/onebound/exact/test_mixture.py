@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -25,6 +27,31 @@ def test_the_examples_have_mean_0_and_variances_near_1(example):
     mean, covariance = example().moments
     assert mean.abs().max() < 1e-12
     assert ((covariance.diagonal() > 0.8) & (covariance.diagonal() < 1.0)).all()
+
+
+# A cluster of the plane: its weight and mean, the direction in radians and the deviation of one
+# axis, and the deviation across. Records and figures in the page depend on them.
+PLANE = [
+    (0.3, (-1.1, -0.6), 0.9, 0.4, 0.12),
+    (0.25, (1.0, 0.9), 0.0, 0.2, 0.2),
+    (0.2, (0.8, -1.2), -0.5, 0.35, 0.1),
+    (0.15, (-0.4, 1.4), 0.2, 0.3, 0.12),
+    (0.1, (-0.2, -0.15), 0.0, 0.1, 0.1),
+]
+
+
+def test_the_clusters_of_the_examples():
+    line, plane = mixture_1d(), mixture_2d()
+    assert line.weights.tolist() == [0.5, 0.3, 0.2]
+    assert line.means.flatten().tolist() == [-0.9, 0.5, 1.5]
+    assert line.covariances.flatten().sqrt().tolist() == pytest.approx([0.2, 0.3, 0.1])
+    assert plane.weights.tolist() == [weight for weight, *_ in PLANE]
+    assert plane.means.tolist() == [list(mean) for _, mean, *_ in PLANE]
+    for covariance, (_, _, angle, along, across) in zip(plane.covariances, PLANE, strict=True):
+        direction = torch.tensor([math.cos(angle), math.sin(angle)]).double()
+        torch.testing.assert_close(covariance @ direction, along**2 * direction, rtol=1e-6, atol=0)
+        trace = covariance.diagonal().sum().item()
+        assert trace == pytest.approx(along**2 + across**2)
 
 
 @pytest.mark.equation("eq-clusters")
