@@ -15,7 +15,7 @@ from onebound.zoo import unet_small
 from onebound.zoo._unets import COSINE, RUN, draw, fit, for_samples, from_v
 
 SETTINGS: dict[str, dict[str, Any]] = {"ShuffleNet U-Net": {"rate": 0.01}}
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 SMOKE = {"images": 64, "n": 100, "steps": 2}
 
 
