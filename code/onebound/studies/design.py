@@ -54,6 +54,7 @@ CHANGES: dict[str, dict[str, str]] = {
     "output x_0": {"output": "x_0"},
     "output eps": {"output": "eps"},
     "chances of EDM": {"chances": "EDM"},
+    "chances of SD3": {"chances": "SD3"},
     "weight of EDM": {"weight": "EDM"},
     "all of EDM": {"output": "F", "chances": "EDM", "weight": "EDM"},
     "weight of eps": {"weight": "eps"},
@@ -132,7 +133,7 @@ def run(
     output: str,
     chances: str,
     weight: str,
-    steps: int = 500,
+    steps: int = 1500,
     n: int = 1000,
     images: int = 3000,
 ) -> dict[str, Any]:
