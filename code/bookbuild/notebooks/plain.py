@@ -260,13 +260,14 @@ def _value(content: str, context: Context) -> str:
 def _citations(keys: str, style: list[str], context: Context) -> str:
     cited = [key.strip() for key in keys.split(",")]
     context.cited += [key for key in cited if key not in context.cited]
-    pairs = [_author_and_year(context.entries.entries.get(key), key) for key in cited]
+    pairs = [author_and_year(context.entries.entries.get(key), key) for key in cited]
     if style[:1] == ["t"]:
         return ", ".join(f"{author} ({year})" for author, year in pairs)
     return f"({'; '.join(f'{author}, {year}' for author, year in pairs)})"
 
 
-def _author_and_year(entry: Entry | None, key: str) -> tuple[str, str]:
+def author_and_year(entry: Entry | None, key: str) -> tuple[str, str]:
+    """Return the two parts of a citation."""
     if entry is None:
         return key, "no year"
     people = entry.persons.get("author") or entry.persons.get("editor") or []
