@@ -5,7 +5,6 @@ the table of contents and from the sentence, by the rules of `bookbuild.notebook
 reference has a text of its own, or leads to a page without a number, it stays as it is.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -30,7 +29,7 @@ class _Names(SphinxPostTransform):
                 number = self.env.toc_secnumbers.get(page, {}).get("")
                 if number and title == self.env.titles[page].astext():
                     shown = ".".join(map(str, number))
-                    words = chapter_in_words(shown, title, _before(reference), named)
+                    words = chapter_in_words(shown, title, *_around(reference), named)
                     reference["refexplicit"] = True
                     reference.children = [nodes.inline("", words)]
 
@@ -41,21 +40,17 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _before(node: nodes.Node) -> str:
-    """Return the text in front of a node in its paragraph, its caption or its cell."""
+def _around(node: nodes.Element) -> tuple[str, str]:
+    """Return the text before and behind a node in its paragraph, its caption or its cell."""
     block = node.parent
     while isinstance(block, nodes.Inline):
         block = block.parent
-    return "".join(_texts(block, node))
-
-
-def _texts(block: nodes.Element, last: nodes.Node) -> Iterator[str]:
-    """Yield the pieces of a text, a letter for what is not words."""
-    for node in block.findall():
-        if node is last:
-            return
-        if isinstance(node, nodes.Text):
-            words = isinstance(node.parent, nodes.TextElement) and not isinstance(
-                node.parent, nodes.math | nodes.literal
-            )
-            yield str(node) if words else "x"
+    inside = set(map(id, node.findall()))
+    before, after = "", ""
+    passed = False
+    for part in block.findall():
+        passed = passed or part is node
+        if isinstance(part, nodes.Text) and id(part) not in inside:
+            words = "x" if isinstance(part.parent, nodes.math | nodes.literal) else str(part)
+            before, after = (before, after + words) if passed else (before + words, after)
+    return before, after

@@ -137,7 +137,8 @@ def inline(text: str, context: Context) -> str:
     def one(found: re.Match[str]) -> str:
         if found["role"]:
             before = _PARAGRAPH.split(text[: found.start()])[-1]
-            return _role(found["role"], found["content"], _INLINE.sub("x", before), context)
+            around = _INLINE.sub("x", before), text[found.end() :]
+            return _role(found["role"], found["content"], around, context)
         if found["tex"]:
             return f"${expand(found['tex'], context.macros)}$"
         if found["environment"]:
@@ -183,8 +184,8 @@ def _argument(tex: str, at: int) -> tuple[str, int]:
     raise ValueError(f"unbalanced braces in {tex!r}")
 
 
-def _role(role: str, content: str, before: str, context: Context) -> str:
-    """Return a role as text behind a part of its paragraph."""
+def _role(role: str, content: str, around: tuple[str, str], context: Context) -> str:
+    """Return a role as text between two parts of its paragraph."""
     found = _WITH_TEXT.fullmatch(content)
     text, target = (found["text"], found["target"]) if found else (None, content)
     match role.split(":"):
@@ -195,7 +196,7 @@ def _role(role: str, content: str, before: str, context: Context) -> str:
             known = context.targets.get(target)
             name = text or (inline(known.name, context) if known else target)
             if known and known.number and not known.kind and not text:
-                name = chapter_in_words(known.number, name, before, context.named)
+                name = chapter_in_words(known.number, name, *around, context.named)
             return _to(known, name, context)
         case ["numref"]:
             known = context.targets.get(target)

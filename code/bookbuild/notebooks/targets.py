@@ -1,7 +1,8 @@
 """What a label of the book is called: the number of an equation, the title of a section.
 
-A chapter has both. The first reference on a page says "chapter 4 (A title)", every later one and
-every one in parentheses "chapter 4", and at the start of a sentence with a capital.
+A chapter has both. The first reference on a page says "chapter 4 (A title)", every later one
+"chapter 4", as does one in or before parentheses and a possessive; at the start of a sentence it
+has a capital.
 
 Sphinx numbers while it renders. A notebook is made without rendering, so the rules are written down
 here once more; a test compares them with a page that Sphinx has made.
@@ -29,6 +30,7 @@ KINDS = {
 }
 
 _SENTENCE = re.compile(r"""(?:^|[.?!])[\s*_"“]*$""")  # where one begins
+_BARE = re.compile(r"\s*\(|['’]s\b")  # what a title in parentheses cannot be followed by
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ class Target:
         return f"{self.kind} {self.number}".strip() if self.kind else self.title
 
 
-def chapter_in_words(number: str, title: str, before: str, named: set[str]) -> str:
-    """Return what a reference to a chapter says behind a part of its paragraph.
+def chapter_in_words(number: str, title: str, before: str, after: str, named: set[str]) -> str:
+    """Return what a reference to a chapter says between two parts of its paragraph.
 
     `named` holds the numbers of those whose titles the page has said, and gets this one.
     """
     words = f"{'Chapter' if _SENTENCE.search(before) else 'chapter'} {number}"
-    if number in named or before.count("(") > before.count(")"):
+    if number in named or before.count("(") > before.count(")") or _BARE.match(after):
         return words
     named.add(number)
     return f"{words} ({title})"

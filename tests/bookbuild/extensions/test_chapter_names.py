@@ -7,7 +7,8 @@ from conftest import Book, write_tiny_book
 import bookbuild
 from bookbuild.notebooks.export import make_notebooks
 
-TEXT = """As {ref}`ch-one` says, and ({ref}`ch-one`), and {ref}`there <ch-one>`, and {ref}`place`.
+TEXT = """By {ref}`ch-one` (it), as {ref}`ch-one` says, and ({ref}`ch-one`), and
+{ref}`there <ch-one>`, and {ref}`place`.
 
 {ref}`ch-one` says so. *It does.* {ref}`ch-one`, and $f($ {ref}`ch-one`, does.
 
@@ -16,7 +17,7 @@ TEXT = """As {ref}`ch-one` says, and ({ref}`ch-one`), and {ref}`there <ch-one>`,
 
 """
 SAID = [
-    "As chapter 1 (Page one) says, and (chapter 1), and there, and Place.",
+    "By chapter 1 (it), as chapter 1 (Page one) says, and (chapter 1), and there, and Place.",
     "Chapter 1 says so. It does. Chapter 1, and \\(f(\\) chapter 1, does.",
     "Chapter 1 (or Plain)",
     "In Plain",
@@ -52,4 +53,4 @@ def test_a_notebook_names_it_as_the_page_does(named: Book):
     cells = make_notebooks(named.root)["part/two"].cells
     text = "\n".join(one.source for one in cells if one.cell_type == "markdown")
     text = text.replace("$f($", "\\(f(\\)").replace("*It does.*", "It does.")
-    assert all(line in text for line in SAID)
+    assert all(line in " ".join(text.split()) for line in SAID)
