@@ -13,7 +13,7 @@ from typing import Any
 from pybtex.database import BibliographyData, Entry
 
 from bookbuild.notebooks.myst import Code, Directive, Label, Maths, Prose, blocks
-from bookbuild.notebooks.targets import KINDS, Target
+from bookbuild.notebooks.targets import KINDS, Target, chapter_in_words
 
 # The first alternative that matches at a place wins: nothing inside code or mathematics is a role.
 _INLINE = re.compile(
@@ -26,6 +26,8 @@ _INLINE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# What ends the paragraph before, or stands in front of the first word of one.
+_PARAGRAPH = re.compile(r"(?:\A|\n)\s*(?:[-*+]|\d+\.|\#+)\s|\n\s*\n|\|")
 _WITH_TEXT = re.compile(r"(?P<text>.+?)\s*<(?P<target>[^<>]+)>", re.DOTALL)
 # A command that takes one token as its argument takes only the first of an expanded command.
 _TAKES_TOKEN = re.compile(
@@ -56,6 +58,8 @@ class Context:
         The address of the hosted book, ending in a slash; None if there is none.
     cited
         The keys of what the text has cited so far, in order.
+    named
+        The numbers of the chapters whose titles it has said so far.
     """
 
     page: str
@@ -65,6 +69,7 @@ class Context:
     macros: Macros
     site: str | None
     cited: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
 
 
 def plain(text: str, context: Context) -> str:
@@ -131,7 +136,9 @@ def inline(text: str, context: Context) -> str:
 
     def one(found: re.Match[str]) -> str:
         if found["role"]:
-            return _role(found["role"], found["content"], context)
+            before = _PARAGRAPH.split(text[: found.start()])[-1]
+            around = _INLINE.sub("x", before), text[found.end() :]
+            return _role(found["role"], found["content"], around, context)
         if found["tex"]:
             return f"${expand(found['tex'], context.macros)}$"
         if found["environment"]:
@@ -177,7 +184,8 @@ def _argument(tex: str, at: int) -> tuple[str, int]:
     raise ValueError(f"unbalanced braces in {tex!r}")
 
 
-def _role(role: str, content: str, context: Context) -> str:
+def _role(role: str, content: str, around: tuple[str, str], context: Context) -> str:
+    """Return a role as text between two parts of its paragraph."""
     found = _WITH_TEXT.fullmatch(content)
     text, target = (found["text"], found["target"]) if found else (None, content)
     match role.split(":"):
@@ -187,6 +195,8 @@ def _role(role: str, content: str, context: Context) -> str:
         case ["ref"] | ["prf", "ref"]:
             known = context.targets.get(target)
             name = text or (inline(known.name, context) if known else target)
+            if known and known.number and not known.kind and not text:
+                name = chapter_in_words(known.number, name, *around, context.named)
             return _to(known, name, context)
         case ["numref"]:
             known = context.targets.get(target)
@@ -251,13 +261,14 @@ def _value(content: str, context: Context) -> str:
 def _citations(keys: str, style: list[str], context: Context) -> str:
     cited = [key.strip() for key in keys.split(",")]
     context.cited += [key for key in cited if key not in context.cited]
-    pairs = [_author_and_year(context.entries.entries.get(key), key) for key in cited]
+    pairs = [author_and_year(context.entries.entries.get(key), key) for key in cited]
     if style[:1] == ["t"]:
         return ", ".join(f"{author} ({year})" for author, year in pairs)
     return f"({'; '.join(f'{author}, {year}' for author, year in pairs)})"
 
 
-def _author_and_year(entry: Entry | None, key: str) -> tuple[str, str]:
+def author_and_year(entry: Entry | None, key: str) -> tuple[str, str]:
+    """Return the two parts of a citation."""
     if entry is None:
         return key, "no year"
     people = entry.persons.get("author") or entry.persons.get("editor") or []

@@ -1,9 +1,14 @@
 """What a label of the book is called: the number of an equation, the title of a section.
 
+A chapter has both. The first reference on a page says "chapter 4 (A title)", every later one
+"chapter 4", as does one in or before parentheses and a possessive; at the start of a sentence it
+has a capital.
+
 Sphinx numbers while it renders. A notebook is made without rendering, so the rules are written down
 here once more; a test compares them with a page that Sphinx has made.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +29,9 @@ KINDS = {
     **{f"prf:{name}": name.title() for name in (*PROVED, "property", "remark", "theorem")},
 }
 
+_SENTENCE = re.compile(r"""(?:^|[.?!])[\s*_"“]*$""")  # where one begins
+_BARE = re.compile(r"\s*\(|['’]s\b")  # what a title in parentheses cannot be followed by
+
 
 @dataclass(frozen=True)
 class Target:
@@ -38,7 +46,7 @@ class Target:
     kind
         What it is called, such as ``Fig.``; empty for an equation or a section.
     number
-        Its number; empty for a section.
+        Its number, for a page in a numbered part that of the chapter; empty for another section.
     title
         The title of a section or an exercise, as MyST Markdown; else empty.
     """
@@ -53,6 +61,18 @@ class Target:
     def name(self) -> str:
         """What a reference to it says."""
         return f"{self.kind} {self.number}".strip() if self.kind else self.title
+
+
+def chapter_in_words(number: str, title: str, before: str, after: str, named: set[str]) -> str:
+    """Return what a reference to a chapter says between two parts of its paragraph.
+
+    `named` holds the numbers of those whose titles the page has said, and gets this one.
+    """
+    words = f"{'Chapter' if _SENTENCE.search(before) else 'chapter'} {number}"
+    if number in named or before.count("(") > before.count(")") or _BARE.match(after):
+        return words
+    named.add(number)
+    return f"{words} ({title})"
 
 
 def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
@@ -91,7 +111,8 @@ def find_targets(root: Path, pages: Iterable[Page]) -> dict[str, Target]:
                             found[label] = Target(page.name, label, title=name)
                     case Prose() if block.title:
                         for label in pending:
-                            found[label] = Target(page.name, label, title=block.title)
+                            given = chapter if block.text.lstrip("\n").startswith("# ") else ""
+                            found[label] = Target(page.name, label, "", given, block.title)
                 if not isinstance(block, Label):
                     pending = []
     return found

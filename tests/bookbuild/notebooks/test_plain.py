@@ -13,6 +13,7 @@ TARGETS = {
     "eq-here": Target("here", "equation-eq-here", number="3"),
     "eq-there": Target("there", "equation-eq-there", number="4"),
     "ch-there": Target("there", "ch-there", title="That $x$"),
+    "ch-four": Target("four", "ch-four", number="4", title="A run"),
     "fig-there": Target("there", "fig-there", "Fig.", "2.1"),
     "ex-here": Target("here", "ex-here", "Exercise", "1.1", "Two *causes*"),
 }
@@ -53,6 +54,24 @@ def context(site: str | None = "https://book.example/") -> Context:
 )  # fmt: skip
 def test_in_a_line(myst: str, markdown: str):
     assert plain(myst, context()) == markdown
+
+
+def test_a_chapter_is_named_once_and_then_by_its_number():
+    text = (
+        "# A {ref}`ch-four`\n\nAs {ref}`ch-four` says, *so.* {ref}`ch-four` ({ref}`ch-four`).\n\n"
+        "- {ref}`ch-four`\n- ({ref}`ch-four`), {ref}`its <ch-four>` $(x$ {ref}`ch-four`\n"
+    )
+    assert plain(text, context(site=None)) == (
+        "# A chapter 4 (A run)\n\nAs chapter 4 says, *so.* Chapter 4 (chapter 4).\n\n"
+        "- Chapter 4\n- (chapter 4), its $(x$ chapter 4"
+    )
+
+
+def test_a_chapter_has_no_title_where_that_reads_badly():
+    text = "By ({ref}`ch-four`, see it), {ref}`ch-four`'s, {ref}`ch-four` (it) and {ref}`ch-four`"
+    assert plain(text, context(site=None)) == (
+        "By (chapter 4, see it), chapter 4's, chapter 4 (it) and chapter 4 (A run)"
+    )
 
 
 def test_without_a_site_there_are_names_and_no_links():
