@@ -31,7 +31,8 @@ def make(entry: Entry, work: Path) -> Card | None:
     """Train a model, or go on with it, put weights and card beside its module, and measure it.
 
     `work` is a folder for the state of the run; it is gone when the files are in place. Returns
-    None in all processes but the first.
+    None in all processes but the first. ValueError, and all but the metrics in place, if the model
+    is too poor to be measured.
     """
     name = entry.__name__.rpartition(".")[2]
     main = Accelerator().is_main_process  # a PartialState of its own misses processes on a CPU
@@ -70,7 +71,14 @@ def make(entry: Entry, work: Path) -> Card | None:
     paths = files(entry)
     write_whole(paths[0], weights)
     write_card(card, paths[1])  # killed while it measures, it need not train again
-    card = replace(card, metrics=entry.measure(model.eval()))
+    try:
+        card = replace(card, metrics=entry.measure(model.eval()))
+    except ValueError as error:  # what it draws may be too poor to be judged
+        error.add_note(
+            f"{name} is trained, and could not be measured: python -m onebound.zoo {name} measures "
+            f"it again. To train it longer, change its RECIPE and delete {work}"
+        )
+        raise
     write_card(card, paths[1])
     shutil.rmtree(work)
     return card

@@ -14,7 +14,7 @@ from onebound.diffusion.schedules import (
     schedule_from_beta,
 )
 
-# A new schedule gets a row here: every test that takes `make` then holds for it.
+# A new schedule gets a place in `common.SCHEDULES`: every test that takes `make` then holds for it.
 
 
 def number(value):

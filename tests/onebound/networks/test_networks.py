@@ -23,6 +23,7 @@ from onebound.networks.unet import (
 )
 
 T = 20
+# A new network gets a row here: every test that takes `make` then holds for it.
 NETWORKS = [
     pytest.param(lambda: ShuffleUNet(T, width=4), id="shufflenet"),
     pytest.param(lambda: UNet(T, width=4, deep_width=6, pairs=1), id="unet"),
@@ -54,7 +55,7 @@ def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
-# ---- both networks
+# ---- networks of images and steps
 
 
 @pytest.mark.parametrize("make", NETWORKS)
