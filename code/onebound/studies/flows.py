@@ -27,7 +27,7 @@ from onebound.exact.mixture import mixture_2d
 from onebound.networks.mlp import ResidualMLP
 
 T, PAIRS, BATCH, STEPS, RATE = 100, 6400, 256, 1500, 2e-3
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"steps": 3, "pairs": 128}
 SETTINGS: dict[str, dict[str, Any]] = {
     "independent": {},

@@ -36,7 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         }
     },
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"steps": 2, "batch_size": 2}
 
 

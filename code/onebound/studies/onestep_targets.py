@@ -28,7 +28,7 @@ SETTINGS = {
     for alpha in (0.02, 0.5, 0.98)
     for target in TARGETS
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"images": 64}
 
 

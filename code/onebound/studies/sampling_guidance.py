@@ -11,7 +11,7 @@ from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet, unet_small
 from onebound.zoo.cards import load_model
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"n": 260, "steps": 2}
 SETTINGS: dict[str, dict[str, Any]] = {
     "1.5": {"strength": 1.5},

@@ -12,7 +12,7 @@ from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.zoo import unet_classes
 from onebound.zoo.cards import load_model
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"n": 4, "draws": 1}
 SETTINGS: dict[str, dict[str, Any]] = {
     "shared noise": {"shared": True},

@@ -10,7 +10,7 @@ from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet
 from onebound.zoo.cards import load_model
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"n": 260, "steps": 2}
 SETTINGS: dict[str, dict[str, Any]] = {"circle": {"variance": 1.0}, "straight": {"variance": 0.5}}
 

@@ -22,7 +22,7 @@ from onebound.studies.sampling import N, judged, starts
 from onebound.zoo import unet
 from onebound.zoo.cards import load_model
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"n": 260, "steps": 4}
 LOW, HIGH = 0.05, 20.0
 """Ends of the grids, as ratios of noise to signal."""

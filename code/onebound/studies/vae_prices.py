@@ -18,7 +18,7 @@ from onebound.vae.model import VAE
 SETTINGS: dict[str, dict[str, Any]] = {
     f"beta = {beta:g}": {"beta": beta} for beta in (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"epochs": 1, "limit": 300, "draws": 20}
 
 
