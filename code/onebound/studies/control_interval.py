@@ -11,7 +11,7 @@ from onebound.studies.sampling_labels import as_asked, drawn
 from onebound.zoo import unet_classes
 from onebound.zoo.cards import load_model
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"n": 260, "steps": 3}
 SETTINGS: dict[str, dict[str, Any]] = {
     "t > 667": {"low": 667, "high": 1000},

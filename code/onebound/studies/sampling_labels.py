@@ -16,7 +16,7 @@ from onebound.studies.sampling import AT_ONCE, N, judged, starts
 from onebound.zoo import digits, unet_classes
 from onebound.zoo.cards import load_model
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"n": 260, "steps": 2}
 SETTINGS: dict[str, dict[str, Any]] = {
     "1": {"strength": 1.0},
