@@ -28,7 +28,7 @@ SETTINGS = {
     **{f"bound, {alpha}": {"trained_on": "bound", "alpha": alpha} for alpha in (0.1, 0.2, 0.5)},
     "vae": {"trained_on": "vae"},
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"images": 256}
 
 
