@@ -18,7 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ShuffleNet U-Net": {"network": "ShuffleNet U-Net", "rate": 0.01},
     "our U-Net": {"network": "U-Net", "rate": 0.003},
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"steps": 2, "n": 20, "images": 100}
 
 

@@ -15,7 +15,7 @@ from onebound.vae.model import VAE
 SETTINGS: dict[str, dict[str, Any]] = {
     "20 latents": {"width": 16, "epochs": 4},
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 SMOKE = {"epochs": 1, "limit": 300}
 
 
