@@ -1,11 +1,14 @@
 """Control against exact oracles: mixtures whose posteriors are known."""
 
 import math
+import re
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
 
 from common import Watch, one_normal
+from onebound.checks import trusted
 from onebound.diffusion.control import (
     Observation,
     bayes_reach,
@@ -23,6 +26,7 @@ from onebound.diffusion.denoisers import guided
 from onebound.diffusion.process import weight_of_x_0
 from onebound.diffusion.samplers import ancestral, ddim, last
 from onebound.diffusion.schedules import Schedule, cosine_schedule, log_snr_schedule
+from onebound.distributions import noise_like
 from onebound.exact.mixture import Mixture, mixture_2d
 
 T = 20
@@ -87,6 +91,7 @@ def test_guidance_by_step_has_the_strength_of_its_step():
     torch.testing.assert_close(found[inside], guided(good, worse, 3.0)(x_t, t)[inside])
     torch.testing.assert_close(found[~inside], good(x_t, t)[~inside])
     assert strength[inside.nonzero()[:, 0] + 1].tolist() == [3.0] * 5
+    assert len(strength) == T + 1
 
 
 @pytest.mark.equation("eq-guided-density", "eq-guided-variance")
@@ -104,6 +109,20 @@ def test_the_weights_turn_the_guided_density_into_the_product(w):
     torch.testing.assert_close(x_0[1, 0] ** 2, torch.tensor(drawn).double(), rtol=0.01, atol=0)
     expected = x_0[:, 0] ** 2 / 2 * (1 / drawn - 1 / product)
     torch.testing.assert_close(nats, expected, rtol=0.01, atol=1e-9)
+
+
+@pytest.mark.equation("eq-guided-density")
+def test_the_weight_of_a_single_step_is_the_price_of_the_difference_there():
+    schedule, w = Schedule(torch.tensor([1.0, 0.4]).double()), 3.0
+    x_T, root = normal(4, 2, seed=31), torch.ones((), requires_grad=True)
+    x_0, nats = guided_and_weighed(
+        schedule, lambda x, t: root * 0.5 * x, lambda x, t: -0.25 * x, w, x_T
+    )
+    # The difference is 0.75 x_T: its square over 2 (1 - alpha_bar)^2, times 1 - alpha_bar.
+    expected = w * (w - 1) * (0.75 * x_T).square().sum(1) / (2 * 0.6)
+    torch.testing.assert_close(nats, expected)
+    assert not x_0.requires_grad
+    assert not nats.requires_grad
 
 
 @pytest.mark.equation("eq-guided-density")
@@ -152,6 +171,23 @@ def test_the_spread_of_normal_data_gives_the_exact_posterior_of_normal_data(oper
 
 
 @pytest.mark.equation("eq-through-guess")
+def test_what_is_wanted_through_the_guess_is_a_normal_density():
+    operator, sigma = OPERATORS["blur"], 0.3
+    y, x_0_hat, t = normal(3, 2, seed=32), normal(3, 2, seed=33), torch.tensor([1, 5, T])
+    spread = normal_spread(SCHEDULE)
+    log_prob = through_the_guess(Observation(operator, y, sigma), spread)
+    covariance = spread[t, None, None] * (operator @ operator.T) + sigma**2 * torch.eye(2)
+    exact = torch.distributions.MultivariateNormal(x_0_hat @ operator.T, covariance)
+    expected = exact.log_prob(y) - exact.log_prob(exact.mean)
+    torch.testing.assert_close(log_prob(torch.zeros(3, 2).double(), t, x_0_hat), expected)
+
+
+def test_the_spread_is_that_of_a_variance_of_1_by_default():
+    torch.testing.assert_close(normal_spread(SCHEDULE), normal_spread(SCHEDULE, 1.0))
+    assert (normal_spread(SCHEDULE, 2.0)[1:] > normal_spread(SCHEDULE)[1:]).all()
+
+
+@pytest.mark.equation("eq-through-guess")
 def test_without_a_spread_the_pull_is_too_strong_by_what_the_guess_does_not_know():
     data, sigma = one_normal([[1.0]]), 0.3
     y, x_t, t = torch.ones(T, 1).double(), normal(T, 1, seed=6), torch.arange(1, T + 1)
@@ -180,6 +216,11 @@ def test_a_step_along_the_distance_has_the_size_that_was_asked_for():
     torch.testing.assert_close(step_reach(SCHEDULE, size)[T], size / weight_of_x_0(SCHEDULE)[T])
 
 
+def test_a_reach_stays_finite_where_the_guess_has_next_to_no_weight():
+    reach = step_reach(Schedule(torch.tensor([1.0, 1e-30, 0.0]).double()), 0.3)
+    assert reach[1:].tolist() == pytest.approx([0.3, 0.3e12])
+
+
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
 def test_putting_in_changes_what_the_operator_sees_and_nothing_else(operator):
     x, known = normal(4, 2, seed=10), normal(4, 2, seed=11)
@@ -193,6 +234,20 @@ def test_putting_in_changes_what_the_operator_sees_and_nothing_else(operator):
         torch.testing.assert_close(mixed @ unseen, x @ unseen)
         assert (observation.least(x) @ unseen).abs().max() < 1e-12
     torch.testing.assert_close(observation.put_in(mixed, known), mixed)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_a_direction_counts_as_seen_by_its_share_of_the_largest_scale(scale):
+    operator = scale * normal(3, 2, seed=34) @ normal(2, 3, seed=35)  # of rank 2
+    x = normal(4, 3, seed=36)
+    observation = Observation(operator, x @ operator.T, 0.0)
+    assert [len(found) for found in observation.parts] == [2, 2, 2]
+    torch.testing.assert_close(
+        observation.least(x), x @ operator.T @ torch.linalg.pinv(operator, rtol=1e-6).T
+    )
+    blind = Observation(torch.zeros(1, 3).double(), torch.zeros(4, 1).double(), 0.0)
+    assert blind.put_in(x, -x).equal(x)
+    assert blind.least(x).equal(torch.zeros_like(x))
 
 
 @pytest.mark.equation("eq-replaced")
@@ -213,6 +268,36 @@ def test_each_step_holds_what_is_known_under_its_noise():
     plain = last(ancestral(SCHEDULE, data.denoiser(SCHEDULE), x_T, generator(14)))
     # What is independent of the known is drawn as if nothing were known.
     assert (x_0[:, 1].var() / plain[:, 1].var() - 1).abs() < 4 * (4 / n) ** 0.5
+
+
+def test_replacing_takes_each_step_once_by_default_checks_the_first_and_keeps_no_gradients():
+    observation, x_T = (
+        Observation(OPERATORS["half"], normal(3, 1, seed=37), 0.0),
+        normal(3, 2, seed=38),
+    )
+    trust, root = [], torch.ones((), requires_grad=True)
+
+    def denoise(x, t):
+        trust.append(trusted())
+        return root * 0.5 * x
+
+    schedule = cosine_schedule(3)
+    found = last(replaced(schedule, denoise, x_T, observation, generator=generator(39)))
+    assert trust == [False, True, True]
+    assert not found.requires_grad
+    once = last(replaced(schedule, denoise, x_T, observation, 1, generator(39)))
+    assert found.equal(once)
+
+
+def test_the_last_step_draws_no_noise_for_what_is_known():
+    observation, x_T = (
+        Observation(OPERATORS["half"], normal(3, 1, seed=37), 0.0),
+        normal(3, 2, seed=38),
+    )
+    used, other = generator(40), generator(40)
+    last(replaced(cosine_schedule(1), lambda x, t: x, x_T, observation, 1, used))
+    noise_like(x_T, other)  # of the step itself
+    assert noise_like(x_T, used).equal(noise_like(x_T, other))
 
 
 def completed_normal(r, y, repeats, n, steps=300):
@@ -257,17 +342,35 @@ def test_a_repeated_step_goes_back_by_one_step_of_noise():
 
 def test_a_width_of_0_is_refused():
     exact = Observation(torch.eye(2), torch.ones(1, 2), 0.0)
-    with pytest.raises(ValueError, match="width of 0"):
-        through_the_guess(exact, torch.zeros(5))
+    for spread in ([0.0] * 5, [0.5, 0.0, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5, -0.5]):
+        with pytest.raises(ValueError, match="a width of 0: give the observation noise, or"):
+            through_the_guess(exact, torch.tensor(spread).double())
+    through_the_guess(exact, torch.tensor([0.0, 0.5, 0.5, 0.5, 0.5]).double())  # no step is 0
 
 
 def test_an_observation_that_does_not_fit_is_refused():
     operator = OPERATORS["half"]
-    with pytest.raises(ValueError, match=r"got \(1, 2\) and \(3, 2\)"):
-        Observation(operator, torch.zeros(3, 2).double(), 0.1)
+    for shape, seen in [
+        ((1, 2), (3, 2)),
+        ((2, 2), (3, 1)),
+        ((2,), (3, 2)),
+        ((1, 2, 2), (3, 1)),
+        ((1, 2), (1,)),
+        ((1, 2), (3, 1, 1)),
+    ]:
+        sentence = f"expected an operator (M, D) and y (B, M), got {shape} and {seen}"
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+            Observation(torch.zeros(shape), torch.zeros(seen), 0.1)
     for sigma in (-0.1, math.nan, math.inf):
         with pytest.raises(ValueError, match="sigma must be finite and not negative"):
             Observation(operator, torch.zeros(3, 1).double(), sigma)
+
+
+def test_an_observation_stays_what_it_is_and_is_equal_to_no_other():
+    observation = Observation(OPERATORS["half"], torch.zeros(3, 1).double(), 0.1)
+    with pytest.raises(FrozenInstanceError):
+        observation.sigma = 0.2
+    assert observation != Observation(observation.operator, observation.y, 0.1)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(3, 3), torch.zeros(2, 2), torch.zeros(1, 2)])
@@ -281,7 +384,7 @@ def test_images_that_were_not_observed_are_refused(wrong):
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_a_strength_that_is_not_finite_is_refused(wrong):
     same, table = (lambda x, t: x), torch.ones(T + 1).double()
-    table[3] = wrong
+    table[1] = wrong
     x_T = normal(2, 2, seed=30)
     for ask in (
         lambda: interval(T, wrong, 2, 5),

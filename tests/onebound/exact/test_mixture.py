@@ -1,4 +1,5 @@
 import math
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -68,6 +69,34 @@ def test_the_density_integrates_to_1_and_has_the_moments(example):
 
 
 @pytest.mark.equation("eq-clusters")
+def test_a_moved_mixture_has_a_moved_mean_and_the_same_covariance():
+    mixture, by = mixture_2d(), torch.tensor([3.0, -2.0]).double()
+    mean, covariance = Mixture(mixture.weights, mixture.means + by, mixture.covariances).moments
+    torch.testing.assert_close(mean, mixture.moments[0] + by)
+    torch.testing.assert_close(covariance, mixture.moments[1])
+
+
+@pytest.mark.equation("eq-clusters")
+def test_a_cluster_without_weight_is_none():
+    alone, other = mixture_1d(), mixture_1d().noised(0.7, 0.2)
+    both = Mixture(
+        torch.cat([alone.weights, 0 * other.weights]),
+        torch.cat([alone.means, other.means]),
+        torch.cat([alone.covariances, other.covariances]),
+    )
+    x = alone.sample(4, generator(10))
+    for name in ("log_prob", "score"):
+        torch.testing.assert_close(getattr(both, name)(x), getattr(alone, name)(x))
+
+
+def test_a_mixture_stays_what_it_is_and_is_equal_to_no_other():
+    mixture = mixture_1d()
+    with pytest.raises(FrozenInstanceError):
+        mixture.means = 2 * mixture.means
+    assert mixture != Mixture(mixture.weights, mixture.means, mixture.covariances)
+
+
+@pytest.mark.equation("eq-clusters")
 def test_the_density_of_correlated_clusters_is_that_of_torch():
     mixture = mixture_2d()
     x = torch.randn(7, 2, dtype=torch.float64, generator=generator(0))
@@ -113,6 +142,8 @@ def test_the_score_is_the_gradient_of_the_log_density(example):
     for noise in [(1.0, 0.0), (A, SIGMA)]:
         (expected,) = torch.autograd.grad(mixture.log_prob(x, *noise).sum(), x)
         torch.testing.assert_close(mixture.score(x.detach(), *noise), expected)
+        if noise == (1.0, 0.0):  # what holds when no noise is named
+            torch.testing.assert_close(mixture.score(x.detach()), expected)
 
 
 @pytest.mark.equation("eq-clusters-denoiser")
@@ -188,24 +219,37 @@ def test_the_posterior_of_x_0_has_the_mean_of_the_denoiser(example):
 
 def test_what_is_no_mixture_is_refused():
     whole = mixture_2d()
-    parts = [whole.weights, whole.means, whole.covariances]
+    weights, means, covariances = whole.weights, whole.means, whole.covariances
+    eyes = torch.eye(2).double().expand(5, 2, 2, 2)
+    shaped = r"expected weights \(K,\), means \(K, D\) and covariances \(K, D, D\), got "
     wrong = [
-        (parts[0][:3], parts[1], parts[2], "expected weights"),
-        (parts[0], parts[1], parts[2][:, :1], "expected weights"),
-        (parts[0] * 2, parts[1], parts[2], "add up to 1"),
-        (torch.tensor([1.2, -0.2, 0, 0, 0]).double(), parts[1], parts[2], "not be negative"),
-        (parts[0], parts[1] / 0, parts[2], "must be finite"),
-        (parts[0], parts[1], parts[2] / 0, "must be finite"),
-        (parts[0], parts[1], -parts[2], "positive definite"),
-        (parts[0], parts[1], parts[2] + torch.tensor([[0, 0.1], [0, 0]]), "symmetric"),
+        (weights[:3], means, covariances, shaped + r"\(3,\), \(5, 2\) and \(5, 2, 2\)"),
+        (torch.ones(6).double() / 6, means, covariances, shaped + r"\(6,\), "),
+        (weights, means, covariances[:, :1], shaped + r"\(5,\), \(5, 2\) and \(5, 1, 2\)"),
+        (weights, means, weights, shaped + r"\(5,\), \(5, 2\) and \(5,\)"),
+        (weights, weights, covariances, shaped + r"\(5,\), \(5,\) and"),
+        (weights, eyes[:, 0], eyes, shaped + r"\(5,\), \(5, 2, 2\) and \(5, 2, 2, 2\)"),
+        (weights * 2, means, covariances, "add up to 1"),
+        (torch.tensor([1.25, -0.25, 0, 0, 0]).double(), means, covariances, "not be negative"),
+        (weights, means / 0, covariances, "must be finite"),
+        (weights, means, covariances / 0, "must be finite"),
+        (weights, means, -covariances, "positive definite"),
+        (weights, means, 0 * covariances, "positive definite"),
+        (weights, means, covariances + torch.tensor([[0, 0.1], [0, 0]]), "symmetric"),
     ]
-    for weights, means, covariances, sentence in wrong:
+    for *parts, sentence in wrong:
         with pytest.raises(ValueError, match=sentence):
-            Mixture(weights, means, covariances)
-    x, y = whole.sample(2, generator(9)), torch.zeros(1).double()
-    with pytest.raises(ValueError, match=r"points of shape \(B, 2\)"):
-        whole.score(x[:, :1])
-    with pytest.raises(ValueError, match="expected y"):
-        whole.posterior(y, torch.ones(1, 3).double(), 0.1)
-    with pytest.raises(ValueError, match="sigma must be positive"):
-        whole.posterior(y, torch.ones(1, 2).double(), 0.0)
+            Mixture(*parts)
+
+
+def test_points_and_observations_that_do_not_fit_are_refused():
+    mixture = mixture_2d()
+    for shape in [(3, 1), (3, 3), (2,), (3, 2, 1)]:
+        with pytest.raises(ValueError, match=r"expected points of shape \(B, 2\), got \("):
+            mixture.score(torch.zeros(shape).double())
+    for seen, shape in [((1,), (1, 3)), ((1,), (1, 1)), ((), (2,)), ((3, 1), (3, 1, 2))]:
+        with pytest.raises(ValueError, match=r"expected y \(M,\) and an operator \(M, 2\), got"):
+            mixture.posterior(torch.zeros(seen).double(), torch.ones(shape).double(), 0.1)
+    for sigma in (0.0, -0.1, math.nan):
+        with pytest.raises(ValueError, match=f"sigma must be positive, got {sigma}"):
+            mixture.posterior(torch.zeros(1).double(), torch.ones(1, 2).double(), sigma)
