@@ -42,6 +42,7 @@ def test_what_is_diffused_adds_up_to_minus_the_log_of_alpha_bar(schedule):
     schedule = schedule(20)
     total = diffused(schedule).cumsum(0)
     torch.testing.assert_close(total, -schedule.alpha_bar.log(), rtol=1e-9, atol=1e-12)
+    assert diffused(schedule) is diffused(schedule)  # computed once
 
 
 @pytest.mark.equation("eq-sde-family", "eq-sde-reverse")
@@ -66,6 +67,29 @@ def test_every_member_of_the_family_ends_at_the_data(churn):
             assert abs(squares.mean() - variance) < 4 * stderr
     assert gaps[2] < 0.01
     assert gaps[0] > 1.5 * gaps[1] > 2.25 * gaps[2]
+
+
+@pytest.mark.equation("eq-sde-family")
+def test_a_step_of_the_reverse_sde_is_as_it_says():
+    schedule, x, churn = log_snr_schedule(5), normal(4, 2, seed=0), 0.6
+    step = next(reverse_sde(schedule, lambda x, t: x**2, x, churn, generator(5)))
+    signal, noise = amplitudes_at(schedule, 5)
+    score, b = (signal * x**2 - x) / noise**2, diffused(schedule)[5]
+    mean = x + b / 2 * x + (1 + churn**2) / 2 * b * score
+    torch.testing.assert_close(step.x_s, mean + churn * b.sqrt() * normal(4, 2, seed=5))
+
+
+@pytest.mark.equation("eq-sde-reverse")
+def test_the_reverse_sde_is_the_member_of_churn_1_goes_to_step_1_and_keeps_no_gradient():
+    schedule, x_T, root = cosine_schedule(4), normal(3, 2, seed=2), torch.ones(()).requires_grad_()
+
+    def damped(x, t):
+        return root * 0.5 * x
+
+    steps = list(reverse_sde(schedule, damped, x_T, generator=generator(3)))
+    assert [step.t for step in steps] == [4, 3, 2, 1]
+    assert steps[-1].x_s.equal(last(reverse_sde(schedule, damped, x_T, 1.0, generator(3))))
+    assert not steps[-1].x_s.requires_grad
 
 
 @pytest.mark.equation("eq-sde-flow")
@@ -106,6 +130,12 @@ def test_the_estimate_of_the_divergence_has_the_trace_as_mean_and_the_variances_
     value, exact = divergence(field, x, axes_like(x))
     torch.testing.assert_close(exact.mean(0), jacobian.trace().expand(2))
     torch.testing.assert_close(value, x @ jacobian.T)
+
+
+def test_half_of_the_values_of_a_uniform_number_give_the_sign_1(monkeypatch):
+    # They are the multiples of a power of 2 from 0 to below 1, so 1/2 is in the upper half.
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.arange(8).reshape(shape) / 8)
+    assert signs_like(torch.zeros(4), 2).sum() == 0
 
 
 @pytest.mark.equation("eq-sde-likelihood")
@@ -166,8 +196,9 @@ def test_which_losses_of_the_book_are_means_of_bounds():
 
 def test_what_does_not_fit_is_refused():
     schedule, x = cosine_schedule(4), normal(2, 2, seed=0)
-    with pytest.raises(ValueError, match="churn must be finite and not"):
-        next(reverse_sde(schedule, mixture_2d().denoiser(schedule), x, -0.1))
+    for churn in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"churn must be finite and not negative, got {churn}"):
+            next(reverse_sde(schedule, mixture_2d().denoiser(schedule), x, churn))
     with pytest.raises(ValueError, match="expected equal shapes"):
         divergence(torch.neg, x, torch.ones(1, 2, 3).double())
     with pytest.raises(ValueError, match="weight needs one entry"):

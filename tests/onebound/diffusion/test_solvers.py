@@ -252,7 +252,10 @@ def test_ratios_that_do_not_rise_or_are_too_many_are_refused(ratios):
 def test_paths_are_carried_on_a_line_and_within_reach():
     far = torch.tensor([[1e3]]).double()
     torch.testing.assert_close(carried(one_normal([[1e6]]), far, (1, 0), (1, 0)), far)
-    with pytest.raises(ValueError, match="on a line"):
+    # A place is looked for up to 1,000: those beyond end there.
+    ends_at = carried(one_normal([[1.0]]), torch.tensor([[-1.0], [1.0]]).double(), (1, 0), (1e4, 0))
+    torch.testing.assert_close(ends_at, torch.cat([-far, far]))
+    with pytest.raises(ValueError, match="a mixture on a line, got 2 dimensions"):
         carried(mixture_2d(), torch.zeros(1, 2).double(), (1, 1), (1, 0))
-    with pytest.raises(ValueError, match="within 1,000"):
-        carried(mixture_1d(), torch.full((1, 1), 2e3).double(), (1, 1), (1, 0))
+    with pytest.raises(ValueError, match=r"within 1,000 of 0, got 1000\.5"):
+        carried(mixture_1d(), torch.full((1, 1), 1000.5).double(), (1, 1), (1, 0))
