@@ -322,18 +322,24 @@ async def _kernel(client: NotebookClient, environment: dict[str, str]) -> AsyncI
     `NotebookClient.async_setup_kernel` would do, but takes over the signals of the whole process,
     and then Ctrl-C ends one kernel of several.
     """
-    manager = client.create_kernel_manager()
     at_once = True
     try:
-        await client.async_start_new_kernel(env=environment)
-        await client.async_start_new_kernel_client()
+        for more in (True, True, False):  # a port that was free may be taken when a kernel wants it
+            client.create_kernel_manager()
+            await client.async_start_new_kernel(env=environment)
+            try:
+                await client.async_start_new_kernel_client()  # clears up if the kernel is dead
+                break
+            except RuntimeError as error:
+                if not more:
+                    raise DeadKernelError(str(error)) from None
         yield
         at_once = False
     finally:
         if client.kc is not None:
             client.kc.stop_channels()
-        if manager.has_kernel:
-            await manager.shutdown_kernel(now=at_once)
+        if client.km is not None and client.km.has_kernel:
+            await client.km.shutdown_kernel(now=at_once)
 
 
 async def _run_cells(root: Path, page: Page, client: NotebookClient) -> None:

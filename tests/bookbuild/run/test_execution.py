@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ONE, Book, cell
+from nbclient import NotebookClient
 
 from bookbuild.run import execution
 from bookbuild.run.cache import current_folder, executed_notebook, lock, prune
@@ -127,6 +128,28 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_completes(
     book.write("go", "")
     book.execute()
     assert (book.ran("one"), book.ran("two")) == (2, 1)
+
+
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_a_kernel_that_dies_at_its_start_is_started_again(
+    book: Book, monkeypatch: pytest.MonkeyPatch, deaths: int
+):
+    monkeypatch.setenv("ONEBOUND_JOBS", "1")
+    connect, starts = NotebookClient.async_start_new_kernel_client, []
+
+    async def connect_to_the_dead(client: NotebookClient) -> object:
+        starts.append(client)
+        if len(starts) <= deaths:
+            await client.km.shutdown_kernel(now=True)
+        return await connect(client)
+
+    monkeypatch.setattr(NotebookClient, "async_start_new_kernel_client", connect_to_the_dead)
+    if deaths < 3:
+        book.execute()
+        assert (len(starts), book.ran("one"), book.ran("two")) == (3, 1, 1)
+    else:
+        with pytest.raises(BookError, match="one: Kernel died"):
+            book.execute()
 
 
 def test_a_folder_appears_complete_or_not_at_all(book: Book, monkeypatch: pytest.MonkeyPatch):
