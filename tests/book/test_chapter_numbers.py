@@ -43,5 +43,5 @@ def test_a_wrong_number_is_found():
     elbo = NUMBERS["elbo"]
     text = "{ref}`chapter %s <ch-elbo>`, {ref}`%s <sec-gaussian-kl>`, {ref}`the 5 <ch-elbo>`"
     assert stale(text % (elbo, elbo)) == []
-    assert stale(text % ("7", "8")) == ["chapter 7 <ch-elbo>", "8 <sec-gaussian-kl>"]
+    assert stale(text % (0, 0)) == ["chapter 0 <ch-elbo>", "0 <sec-gaussian-kl>"]
     assert TYPED.findall("In chapter 3, and chapters 4 to 9.") == ["chapter 3"]

@@ -136,8 +136,8 @@ def inline(text: str, context: Context) -> str:
 
     def one(found: re.Match[str]) -> str:
         if found["role"]:
-            before = _PARAGRAPH.split(text[: found.start()])[-1]
-            around = _INLINE.sub("x", before), text[found.end() :]
+            before = _PARAGRAPH.split(_INLINE.sub("x", text[: found.start()]))[-1]
+            around = before, text[found.end() :]
             return _role(found["role"], found["content"], around, context)
         if found["tex"]:
             return f"${expand(found['tex'], context.macros)}$"

@@ -273,7 +273,7 @@ async def _run(root: Path, page: Page) -> dict[str, Any]:
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as profile:  # none of the user's start-up files
-            async with _kernel(client, _environment(root) | {"IPYTHONDIR": profile}):
+            async with _kernel(root, page, client, {"IPYTHONDIR": profile}):
                 await _run_cells(root, page, client)
                 peak = _peak_megabytes(client.km.provisioner.pid)
                 processor = _processor_seconds(client.km.provisioner.pid)
@@ -316,8 +316,10 @@ def _environment(root: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _kernel(client: NotebookClient, environment: dict[str, str]) -> AsyncIterator[None]:
-    """Start a kernel, and end it whatever happens.
+async def _kernel(
+    root: Path, page: Page, client: NotebookClient, extra: dict[str, str]
+) -> AsyncIterator[None]:
+    """Start a kernel, again if it dies at that, and end it whatever happens.
 
     `NotebookClient.async_setup_kernel` would do, but takes over the signals of the whole process,
     and then Ctrl-C ends one kernel of several.
@@ -326,13 +328,14 @@ async def _kernel(client: NotebookClient, environment: dict[str, str]) -> AsyncI
     try:
         for more in (True, True, False):  # a port that was free may be taken when a kernel wants it
             client.create_kernel_manager()
-            await client.async_start_new_kernel(env=environment)
+            await client.async_start_new_kernel(env=_environment(root) | extra)
             try:
                 await client.async_start_new_kernel_client()  # clears up if the kernel is dead
                 break
             except RuntimeError as error:
-                if not more:
+                if not more or "died" not in str(error):  # one that is silent has had its time
                     raise DeadKernelError(str(error)) from None
+                say(root, f"{page.name}: {error}, so once more")
         yield
         at_once = False
     finally:

@@ -68,9 +68,11 @@ def test_a_chapter_is_named_once_and_then_by_its_number():
 
 
 def test_a_chapter_has_no_title_where_that_reads_badly():
-    text = "By ({ref}`ch-four`, see it), {ref}`ch-four`'s, {ref}`ch-four` (it) and {ref}`ch-four`"
+    text = "By ({ref}`ch-four`, see it), {ref}`ch-four`'s, {ref}`ch-four` (it), "
+    text += "(so $|x|$ {ref}`ch-four`) and {ref}`ch-four`"
     assert plain(text, context(site=None)) == (
-        "By (chapter 4, see it), chapter 4's, chapter 4 (it) and chapter 4 (A run)"
+        "By (chapter 4, see it), chapter 4's, chapter 4 (it), (so $|x|$ chapter 4) "
+        "and chapter 4 (A run)"
     )
 
 

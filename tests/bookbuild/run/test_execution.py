@@ -132,7 +132,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_completes(
 
 @pytest.mark.parametrize("deaths", [1, 3])
 def test_a_kernel_that_dies_at_its_start_is_started_again(
-    book: Book, monkeypatch: pytest.MonkeyPatch, deaths: int
+    book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], deaths: int
 ):
     monkeypatch.setenv("ONEBOUND_JOBS", "1")
     connect, starts = NotebookClient.async_start_new_kernel_client, []
@@ -150,6 +150,22 @@ def test_a_kernel_that_dies_at_its_start_is_started_again(
     else:
         with pytest.raises(BookError, match="one: Kernel died"):
             book.execute()
+    assert capsys.readouterr().out.count("so once more") == min(deaths, 2)
+
+
+def test_a_kernel_that_does_not_answer_is_not_started_again(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+):
+    starts = []
+
+    async def wait_in_vain(client: NotebookClient) -> object:
+        starts.append(client)
+        raise RuntimeError("Kernel didn't respond in 0 seconds")
+
+    monkeypatch.setattr(NotebookClient, "async_start_new_kernel_client", wait_in_vain)
+    with pytest.raises(BookError, match="one: Kernel didn't respond"):
+        book.execute()
+    assert len(starts) == 2  # one for each page
 
 
 def test_a_folder_appears_complete_or_not_at_all(book: Book, monkeypatch: pytest.MonkeyPatch):

@@ -271,10 +271,8 @@ def test_each_step_holds_what_is_known_under_its_noise():
 
 
 def test_replacing_takes_each_step_once_by_default_checks_the_first_and_keeps_no_gradients():
-    observation, x_T = (
-        Observation(OPERATORS["half"], normal(3, 1, seed=37), 0.0),
-        normal(3, 2, seed=38),
-    )
+    observation = Observation(OPERATORS["half"], normal(3, 1, seed=37), 0.0)
+    x_T = normal(3, 2, seed=38)
     trust, root = [], torch.ones((), requires_grad=True)
 
     def denoise(x, t):
@@ -290,10 +288,8 @@ def test_replacing_takes_each_step_once_by_default_checks_the_first_and_keeps_no
 
 
 def test_the_last_step_draws_no_noise_for_what_is_known():
-    observation, x_T = (
-        Observation(OPERATORS["half"], normal(3, 1, seed=37), 0.0),
-        normal(3, 2, seed=38),
-    )
+    observation = Observation(OPERATORS["half"], normal(3, 1, seed=37), 0.0)
+    x_T = normal(3, 2, seed=38)
     used, other = generator(40), generator(40)
     last(replaced(cosine_schedule(1), lambda x, t: x, x_T, observation, 1, used))
     noise_like(x_T, other)  # of the step itself
