@@ -23,7 +23,7 @@ from onebound.diffusion.flows import (
 from onebound.diffusion.loss import denoising_loss
 from onebound.diffusion.process import sample_xt, score_from_x_0, x_0_from_score
 from onebound.diffusion.samplers import ddim, last
-from onebound.diffusion.schedules import cosine_schedule
+from onebound.diffusion.schedules import cosine_schedule, linear_schedule
 from onebound.exact.mixture import mixture_2d
 
 MAPS = {
@@ -138,6 +138,18 @@ def test_curvature_is_none_on_straight_paths_and_the_variance_of_speed_on_others
     assert found == pytest.approx(variance.item() / (1 + 25.5**2))
 
 
+@pytest.mark.equation("eq-curvature")
+def test_curvature_counts_steps_by_their_lengths():
+    """A constant velocity has none, on uneven steps that end before all is noise, too."""
+    schedule, x_T = linear_schedule(7), normal(6, 2, seed=1)
+    lengths = straight_times(schedule).diff()
+    assert lengths[-1] > 1.1 * lengths[0]
+    assert straight_times(schedule)[-1] < 0.95
+    for speed in (1.0, 0.1):
+        found = curvature(schedule, lambda x, t, u=speed: torch.full_like(x, u), x_T)
+        assert found == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
 def test_the_pairing_is_the_best_of_all(n):
     for seed in range(6):
@@ -182,7 +194,7 @@ def test_refusals():
         x_0_from_velocity(schedule, x, x[:1], t)
     with pytest.raises(ValueError, match="expected equal shapes"):
         optimal_pairing(x, x[:1])
-    for cost in (np.zeros((2, 3)), np.full((2, 2), np.nan)):
+    for cost in (np.zeros((2, 3)), np.zeros((3, 2)), np.full((2, 2), np.nan)):
         with pytest.raises(ValueError, match="expected a square matrix of finite costs"):
             assignment(cost)
     with pytest.raises(ValueError, match="T must be"):
@@ -190,3 +202,6 @@ def test_refusals():
     for still in (cosine_schedule(5), straight_schedule(5)):
         with pytest.raises(ValueError, match="paths that lead somewhere"):
             curvature(still, lambda x_t, t: torch.zeros_like(x_t), x.float())
+    for x_T, u in ((torch.zeros(2, 3), 0.0), (torch.full((1, 100), 10.0), 1e-3)):
+        with pytest.raises(ValueError, match="paths that lead somewhere"):
+            curvature(straight_schedule(5), lambda x_t, t, u=u: torch.full_like(x_t, u), x_T)

@@ -9,6 +9,8 @@ from onebound.diffusion.process import (
     q_xs_xt_x0,
     q_xt_x0,
     score_from_x_0,
+    weight_of_x_0,
+    weight_of_x_t,
     x_0_from_eps,
     x_0_from_score,
 )
@@ -119,3 +121,9 @@ def test_without_signal_neither_is_finite():
 def test_shapes_have_to_fit(form):
     with pytest.raises(ValueError, match="shape"):
         form(SCHEDULES[0], torch.zeros(2, 3), torch.zeros(2, 4), torch.ones(2).long())
+
+
+def test_the_tables_of_the_mean_are_made_once():
+    schedule = cosine_schedule(5)
+    for table in (weight_of_x_0, weight_of_x_t):
+        assert table(schedule) is table(schedule)

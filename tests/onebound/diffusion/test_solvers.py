@@ -213,15 +213,20 @@ def test_the_nearest_steps_are_near_and_different():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"eta must be in \[0, 1\], got"):
-        last(multistep(cosine_schedule(3), guess, normal(1, 1, seed=1), 1.5))
-    for low, high in ((0.0, 1.0), (2.0, 1.0), (1.0, math.inf)):
+    for eta in (1.5, -0.5):
+        with pytest.raises(ValueError, match=r"eta must be in \[0, 1\], got"):
+            last(multistep(cosine_schedule(3), guess, normal(1, 1, seed=1), eta))
+    for low, high in ((0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, math.inf)):
         for grid in (karras_ratios, log_snr_ratios):
             with pytest.raises(ValueError, match="expected 0 < low < high"):
                 grid(3, low, high)
     for power in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match="power must be positive and finite, got"):
             karras_ratios(3, 1.0, 2.0, power)
+
+
+def test_the_power_of_the_grid_is_that_of_the_paper_if_nothing_is_said():
+    assert torch.equal(karras_ratios(5, LOW, HIGH), karras_ratios(5, LOW, HIGH, 7.0))
 
 
 def test_the_multistep_method_starts_from_noise_alone():
@@ -243,7 +248,7 @@ def test_the_grids_of_the_study_are_of_its_size():
     assert respaced(cosine_schedule(1000), guess, study.kept_steps("roots", 10))[0].T == 10
 
 
-@pytest.mark.parametrize("ratios", [[2.0, 1.0], [0.0, 1.0], [1.0] * 3, [1.0, 2.0, 3.0, 4.0]])
+@pytest.mark.parametrize("ratios", [[2.0, 1.0], [0.0, 1.0], [-1.0, 1.0], [1.0] * 3, [1.0, 2.0, 3.0, 4.0]])
 def test_ratios_that_do_not_rise_or_are_too_many_are_refused(ratios):
     with pytest.raises(ValueError, match=r"rise|T - K"):
         nearest_steps(cosine_schedule(3), torch.tensor(ratios).double())
