@@ -248,7 +248,9 @@ def test_the_grids_of_the_study_are_of_its_size():
     assert respaced(cosine_schedule(1000), guess, study.kept_steps("roots", 10))[0].T == 10
 
 
-@pytest.mark.parametrize("ratios", [[2.0, 1.0], [0.0, 1.0], [-1.0, 1.0], [1.0] * 3, [1.0, 2.0, 3.0, 4.0]])
+@pytest.mark.parametrize(
+    "ratios", [[2.0, 1.0], [0.0, 1.0], [-1.0, 1.0], [1.0] * 3, [1.0, 2.0, 3.0, 4.0]]
+)
 def test_ratios_that_do_not_rise_or_are_too_many_are_refused(ratios):
     with pytest.raises(ValueError, match=r"rise|T - K"):
         nearest_steps(cosine_schedule(3), torch.tensor(ratios).double())
