@@ -17,16 +17,9 @@ from onebound.diffusion.onestep import one_step
 from onebound.diffusion.process import sample_xt
 from onebound.distributions import kl_normal_standard, noise_like
 from onebound.likelihoods import log_prob_discretised_logistic, log_prob_discretised_normal
-from onebound.networks.conv import residuals
-from onebound.networks.inputs import (
-    SHAPE,
-    Shape,
-    check_built_for,
-    check_shape,
-    check_sizes,
-    own_type,
-    shape_of,
-)
+from onebound.networks import inputs
+from onebound.networks.conv import Residual
+from onebound.networks.inputs import SHAPE, Shape, shape_of
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.training.run import train
 from onebound.vae.model import VAE
@@ -65,15 +58,8 @@ def logistic_vae(levels: UInt8[Tensor, "N C H W"], seed: int = 0) -> Trained:
     torch.manual_seed(seed)
     shape = shape_of(levels)
     model = VAE(MLPEncoder(20, shape=shape), MLPDecoder(20, shape=shape), LearnedScale())
-    epochs = train(
-        model,
-        lambda batch: -model.bound(to_unit(batch)).elbo,
-        levels,
-        epochs=4,
-        learning_rate=5e-3,
-        seed=seed,
-    )
-    *_, last = epochs
+    loss = lambda batch: -model.bound(to_unit(batch)).elbo  # noqa: E731
+    *_, last = train(model, loss, levels, epochs=4, learning_rate=5e-3, seed=seed)
     return _trained(model, last.seconds)
 
 
@@ -98,22 +84,24 @@ class SmallDenoiser(nn.Module):
 
     def __init__(self, width: int = 16, deep: int = 64, out: int = 1, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_sizes(width=width, deep=deep, out=out)
-        check_built_for(shape)
+        inputs.check_built_for(shape, width=width, deep=deep, out=out)
         self.shape, channels = shape, shape[0]
         self.enter = nn.Sequential(
             nn.PixelUnshuffle(2),
             nn.Conv2d(4 * channels, width, 3, padding=1),
-            *residuals(width, 1),
+            Residual(width),
+            nn.SiLU(),
         )
         self.inner = nn.Sequential(
             nn.Conv2d(width, deep, 2, stride=2),
-            *residuals(deep, 1),
+            Residual(deep),
+            nn.SiLU(),
             nn.Conv2d(deep, 4 * width, 1),
             nn.PixelShuffle(2),
         )
         self.leave = nn.Sequential(
-            *residuals(width, 1),
+            Residual(width),
+            nn.SiLU(),
             nn.Conv2d(width, 4 * out * channels, 3, padding=1),
             nn.PixelShuffle(2),
         )
@@ -122,8 +110,8 @@ class SmallDenoiser(nn.Module):
         self, x_t: Float[Tensor, "B C H W"], t: Int64[Tensor, "B"] | None = None
     ) -> Float[Tensor, "B images H W"]:
         """Return the answer."""
-        check_shape(x_t, self.shape)
-        fine = self.enter(own_type(x_t, self))
+        inputs.check_shape(x_t, self.shape)
+        fine = self.enter(inputs.own_type(x_t, self))
         return self.leave(fine + self.inner(fine)).to(x_t.dtype)
 
 
@@ -137,15 +125,8 @@ def one_step_decoder(
     """Train the decoder of "A VAE without an encoder" on its bound, one pass over 24,000 images."""
     torch.manual_seed(seed)
     network = SmallDenoiser(out=2, shape=shape_of(levels)).to(memory_format=torch.channels_last)
-    *_, last = train(
-        network,
-        lambda batch: -one_step_bound(network, to_signed(batch), alpha=alpha),
-        levels[:24_000],
-        epochs=1,
-        batch_size=64,
-        learning_rate=2e-3,
-        seed=seed,
-    )
+    loss = lambda batch: -one_step_bound(network, to_signed(batch), alpha=alpha)  # noqa: E731
+    (last,) = train(network, loss, levels[:24_000], epochs=1, batch_size=64, seed=seed)
     return _trained(network, last.seconds)
 
 

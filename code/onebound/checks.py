@@ -14,11 +14,8 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 _trusts: ContextVar[bool] = ContextVar("trusts", default=False)
-
-
-def trusted() -> bool:
-    """Whether values are taken on trust here."""
-    return _trusts.get()
+trusted = _trusts.get
+"""Whether values are taken on trust here."""
 
 
 @contextmanager

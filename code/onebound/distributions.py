@@ -12,17 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+AnyShape = Float[Tensor, "*shape"]  # one shape for all that a function takes and gives as this
+Broadcast = Float[Tensor, "..."]  # any shape that broadcasts to that of the others
+Nats = Float[Tensor, "B"]  # one number for each example, in nats
 
-def noise_like(
-    x: Float[Tensor, "*shape"], generator: Generator | None = None
-) -> Float[Tensor, "*shape"]:
+
+def noise_like(x: AnyShape, generator: Generator | None = None) -> AnyShape:
     """Draw from N(0, I) in the shape and type and on the device of x."""
     return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
 
 
-def sample_normal(
-    mu: Float[Tensor, "*shape"], logvar: Float[Tensor, "..."], generator: Generator | None = None
-) -> Float[Tensor, "*shape"]:
+def sample_normal(mu: AnyShape, logvar: Broadcast, generator: Generator | None = None) -> AnyShape:
     """Draw z = mu + sigma * eps, differentiable in mu and sigma (`[eq-reparameterisation]`).
 
     Kingma and Welling (2014), section 2.4.
@@ -30,21 +30,16 @@ def sample_normal(
     return mu + torch.exp(0.5 * logvar) * noise_like(mu, generator)
 
 
-def log_prob_normal(
-    x: Float[Tensor, "..."], mu: Float[Tensor, "..."], logvar: Float[Tensor, "..."]
-) -> Float[Tensor, "B"]:
+def log_prob_normal(x: Broadcast, mu: Broadcast, logvar: Broadcast) -> Nats:
     """Log-density of N(mu, diag(exp(logvar))) at x (`[eq-normal-density]`).
 
-    With one variance for all pixels it is a squared error and a constant
-    (`[eq-normal-likelihood]`).
+    With one variance for all pixels: a squared error and a constant (`[eq-normal-likelihood]`).
     """
     squared = (x - mu) ** 2 * torch.exp(-logvar)
     return -0.5 * (squared + logvar + math.log(2 * math.pi)).flatten(1).sum(1)
 
 
-def kl_normal_standard(
-    mu: Float[Tensor, "..."], logvar: Float[Tensor, "..."]
-) -> Float[Tensor, "B"]:
+def kl_normal_standard(mu: Broadcast, logvar: Broadcast) -> Nats:
     """KL(N(mu, diag(exp(logvar))) || N(0, I)) (`[eq-kl-standard]`).
 
     Never negative; zero only at mu = 0, logvar = 0. Kingma and Welling (2014), appendix B.
@@ -53,16 +48,8 @@ def kl_normal_standard(
     return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).flatten(1).sum(1)
 
 
-def kl_normal(
-    mu_q: Float[Tensor, "..."],
-    logvar_q: Float[Tensor, "..."],
-    mu_p: Float[Tensor, "..."],
-    logvar_p: Float[Tensor, "..."],
-) -> Float[Tensor, "B"]:
-    """KL(N(mu_q, diag(exp(logvar_q))) || N(mu_p, diag(exp(logvar_p)))) (`[eq-kl-normal]`).
-
-    Never negative; zero only where both Gaussians are the same.
-    """
+def kl_normal(mu_q: Broadcast, logvar_q: Broadcast, mu_p: Broadcast, logvar_p: Broadcast) -> Nats:
+    """KL(N(mu_q, diag(exp(logvar_q))) || N(mu_p, diag(exp(logvar_p)))) (`[eq-kl-normal]`)."""
     difference = logvar_q - logvar_p
     # expm1 keeps the digits that exp(difference) - 1 loses where the variances are close.
     terms = (mu_q - mu_p) ** 2 * torch.exp(-logvar_p) + torch.expm1(difference) - difference

@@ -17,40 +17,37 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Generator, Tensor
 
-from onebound.checks import check_binary, check_images, check_positive, trusted
+from onebound.checks import check_binary, check_images, check_positive, check_same_shape, trusted
 from onebound.data.images import PIXELS
+from onebound.distributions import AnyShape, Broadcast, Nats
+
+Images = Float[Tensor, "B C H W"]
+Logits = Float[Tensor, "B levels H W"]
 
 
-def log_prob_bernoulli(
-    x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B C H W"]
-) -> Float[Tensor, "B"]:
+def log_prob_bernoulli(x: Images, logits: Images) -> Nats:
     """Log-probability of bits under independent Bernoulli pixels (`[eq-bernoulli]`)."""
     check_binary(x)
     return _bernoulli_sum(x, logits)
 
 
-def cross_entropy_grey(
-    x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B C H W"]
-) -> Float[Tensor, "B"]:
+def cross_entropy_grey(x: Images, logits: Images) -> Nats:
     """Minus the binary cross-entropy between grey levels in [0, 1] and pixel probabilities.
 
-    The formula of `log_prob_bernoulli`. On grey levels it is the log of no probability, but the
-    mean of `log_prob_bernoulli` over images binarised with the grey levels as probabilities
-    (`[eq-grey-cross-entropy]`).
+    On grey levels the formula of `log_prob_bernoulli` is the log of no probability, but its mean
+    over images binarised with the levels as probabilities (`[eq-grey-cross-entropy]`).
     """
     check_images(x, 0, 1)
     return _bernoulli_sum(x, logits)
 
 
 def _bernoulli_sum(x: Tensor, logits: Tensor) -> Tensor:
-    _check_same_shape(x, logits)
+    check_same_shape(images=x, logits=logits)
     # x log pi + (1 - x) log(1 - pi) with pi = sigmoid(logits), and no overflow for any logit.
     return (x * logits - F.softplus(logits)).flatten(1).sum(1)
 
 
-def log_prob_continuous_bernoulli(
-    y: Float[Tensor, "B C H W"], logits: Float[Tensor, "B C H W"]
-) -> Float[Tensor, "B"]:
+def log_prob_continuous_bernoulli(y: Images, logits: Images) -> Nats:
     """Log-density of images in [0, 1] under independent continuous Bernoulli pixels.
 
     The cross-entropy of `cross_entropy_grey` plus what makes the exponential of it integrate to 1
@@ -58,11 +55,11 @@ def log_prob_continuous_bernoulli(
     levels. Loaiza-Ganem and Cunningham (2019).
     """
     check_images(y, 0, 1)
-    _check_same_shape(y, logits)
+    check_same_shape(images=y, logits=logits)
     return (y * logits - continuous_bernoulli_log_normaliser(logits)).flatten(1).sum(1)
 
 
-def continuous_bernoulli_log_normaliser(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def continuous_bernoulli_log_normaliser(logits: AnyShape) -> AnyShape:
     """Log of the integral of exp(l y) over y in [0, 1], for each logit l.
 
     It is log((exp(l) - 1) / l) (`[eq-continuous-bernoulli-normaliser]`), near l = 0 a series
@@ -76,7 +73,7 @@ def continuous_bernoulli_log_normaliser(logits: Float[Tensor, "*shape"]) -> Floa
     return torch.where(small, series, closed)
 
 
-def continuous_bernoulli_mean(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def continuous_bernoulli_mean(logits: AnyShape) -> AnyShape:
     """Mean of a continuous Bernoulli pixel (`[eq-continuous-bernoulli-mean]`): not the sigmoid."""
     small, size = _split_at_zero(logits)
     series = 0.5 + logits / 12 - logits**3 / 720 + logits**5 / 30240
@@ -84,9 +81,7 @@ def continuous_bernoulli_mean(logits: Float[Tensor, "*shape"]) -> Float[Tensor, 
     return torch.where(small, series, torch.where(logits < 0, below, 1 - below))
 
 
-def sample_continuous_bernoulli(
-    logits: Float[Tensor, "*shape"], generator: Generator | None = None
-) -> Float[Tensor, "*shape"]:
+def sample_continuous_bernoulli(logits: AnyShape, generator: Generator | None = None) -> AnyShape:
     """Draw continuous Bernoulli pixels in [0, 1] (`[eq-continuous-bernoulli-sample]`)."""
     u = torch.rand(logits.shape, dtype=logits.dtype, device=logits.device, generator=generator)
     size = logits.abs()
@@ -115,9 +110,7 @@ def dequantise(
     return (images + u) / 256
 
 
-def density_to_levels(
-    log_density: Float[Tensor, "*shape"], dims: int = PIXELS
-) -> Float[Tensor, "*shape"]:
+def density_to_levels(log_density: AnyShape, dims: int = PIXELS) -> AnyShape:
     """Turn a log-density of dequantised images into a bound on the log-probability of levels.
 
     Subtracts log 256 for each of `dims` pixels, the change of variables from y to 256 y
@@ -126,25 +119,17 @@ def density_to_levels(
     return log_density - dims * math.log(256)
 
 
-def log_prob_discretised_logistic(
-    x: Float[Tensor, "B C H W"], mean: Float[Tensor, "..."], log_scale: Float[Tensor, "..."]
-) -> Float[Tensor, "B"]:
+def log_prob_discretised_logistic(x: Images, mean: Broadcast, log_scale: Broadcast) -> Nats:
     """Log-probability of grey levels under logistic pixels, each bin integrated exactly.
 
     Level k takes the mass between k / 256 and (k + 1) / 256, on the axis of the mean and the scale;
-    level 0 also all below, and level 255 all above (`[eq-discretised-logistic]`).
-    Salimans et al. (2017).
+    level 0 also all below, 255 all above (`[eq-discretised-logistic]`). Salimans et al. (2017).
     """
     return _logistic_bin(_levels(x), mean, log_scale).flatten(1).sum(1)
 
 
-def discretised_logistic_logits(
-    mean: Float[Tensor, "..."], log_scale: Float[Tensor, "..."]
-) -> Float[Tensor, "B levels H W"]:
-    """Log-probabilities of all levels, as logits for `log_prob_categorical`.
-
-    See `[eq-discretised-logistic]`.
-    """
+def discretised_logistic_logits(mean: Broadcast, log_scale: Broadcast) -> Logits:
+    """Log-probabilities of all levels (`[eq-discretised-logistic]`), for `log_prob_categorical`."""
     mean, log_scale = (part.unsqueeze(-4) for part in torch.broadcast_tensors(mean, log_scale))
     k = torch.arange(256, device=mean.device).reshape(256, 1, 1, 1)
     return _logistic_bin(k, mean, log_scale).flatten(-4, -3)
@@ -162,16 +147,14 @@ def _logistic_bin(k: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return below_high + above_low + torch.where((k > 0) & (k < 255), width, 0.0)
 
 
-def log_prob_discretised_normal(
-    x: Float[Tensor, "B C H W"], mean: Float[Tensor, "..."], logvar: Float[Tensor, "..."]
-) -> Float[Tensor, "B"]:
+def log_prob_discretised_normal(x: Images, mean: Broadcast, logvar: Broadcast) -> Nats:
     """Log-probability of grey levels under normal pixels, each bin integrated exactly.
 
     The decoder of a diffusion model. Level k takes the mass of N(mean, exp(logvar)) within 1 / 255
     of x = 2 k / 255 - 1; level 0 also all below, and level 255 all above
     (`[eq-one-step-decoder]`, `[eq-discretised-normal]`). Ho, Jain and Abbeel (2020), equation 13.
     """
-    k = _signed_levels(x)
+    k = _levels(x, low=-1)
     scale = torch.exp(-0.5 * logvar)
     centre, half = (x - mean) * scale, scale / 255
     # The mass between two points is the same as between their mirror images. Take the pair below
@@ -206,72 +189,49 @@ def _log_narrow_mass(centre: Tensor, half: Tensor) -> Tensor:
     return torch.log(2 * half) - 0.5 * (c + math.log(2 * math.pi)) + torch.log1p(bend)
 
 
-def log_prob_categorical(
-    x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B levels H W"]
-) -> Float[Tensor, "B"]:
+def log_prob_categorical(x: Images, logits: Logits) -> Nats:
     """Log-probability of grey levels, each with a logit of its own (`[eq-categorical]`)."""
     k = _levels(x).long()
-    channels = x.shape[1]
-    if logits.shape != (len(x), 256 * channels, *x.shape[2:]):
-        raise ValueError(
-            f"images {tuple(x.shape)} need logits {(len(x), 256 * channels, *x.shape[2:])}, "
-            f"got {tuple(logits.shape)}"
-        )
-    per_level = logits.unflatten(1, (256, channels))
+    needed, got = (len(x), 256 * x.shape[1], *x.shape[2:]), tuple(logits.shape)
+    if got != needed:
+        raise ValueError(f"images {tuple(x.shape)} need logits {needed}, got {got}")
+    per_level = logits.unflatten(1, (256, -1))
     return -F.cross_entropy(per_level, k, reduction="none").flatten(1).sum(1)
 
 
-def mean_level(logits: Float[Tensor, "B levels H W"]) -> Float[Tensor, "B C H W"]:
+def mean_level(logits: Logits) -> Images:
     """Mean of k / 255 for grey levels k with these logits (`[eq-categorical]`)."""
     levels = torch.arange(256, dtype=logits.dtype, device=logits.device) / 255
     return torch.einsum("bkchw,k->bchw", logits.unflatten(1, (256, -1)).softmax(1), levels)
 
 
-def sample_level(
-    logits: Float[Tensor, "B levels H W"], generator: Generator | None = None
-) -> Float[Tensor, "B C H W"]:
+def sample_level(logits: Logits, generator: Generator | None = None) -> Images:
     """Draw a grey level k / 255 for each pixel (`[eq-categorical]`)."""
-    cumulative = (
-        logits.unflatten(1, (256, -1)).softmax(1).cumsum(1)[:, :-1]
-    )  # the last one is 1 up to rounding
+    # Without the last one, which is 1 up to rounding.
+    cumulative = logits.unflatten(1, (256, -1)).softmax(1).cumsum(1)[:, :-1]
     u = torch.rand(cumulative[:, :1].shape, device=logits.device, generator=generator)
     # Not >: u may be 0, and a level without probability is never drawn.
     return (u >= cumulative).sum(1) / 255
 
 
-def _levels(x: Tensor) -> Tensor:
-    """Grey levels of images k / 255, refused if they lie between two levels."""
-    check_images(x, 0, 1)
-    return _whole(255 * x.detach(), x, "k / 255")
-
-
-def _signed_levels(x: Tensor) -> Tensor:
-    """Grey levels of images 2 k / 255 - 1, refused if they lie between two levels."""
-    check_images(x, -1, 1)
-    return _whole(127.5 * (x.detach() + 1), x, "2 k / 255 - 1")
-
-
-def _whole(k: Tensor, x: Tensor, formula: str) -> Tensor:
+def _levels(x: Tensor, low: int = 0) -> Tensor:
+    """Grey levels of images in [low, 1], low 0 or -1, refused if they lie between two levels."""
+    check_images(x, low, 1)
+    k = 255 * (x.detach() - low) / (1 - low)
     whole = k.round()
     if trusted():
         return whole
     off = x[(k - whole).abs() > 1e-2]
     if len(off):
         raise ValueError(
-            f"expected pixels {formula} with whole k, got {off[0]:g}: a grey level has a "
-            "probability, a dequantised or otherwise altered one has not"
+            f"expected pixels {'2 k / 255 - 1' if low else 'k / 255'} with whole k, got "
+            f"{off[0]:g}: a grey level has a probability, a dequantised or otherwise altered one "
+            "has not"
         )
     return whole
 
 
-def _check_same_shape(x: Tensor, logits: Tensor) -> None:
-    if x.shape != logits.shape:
-        raise ValueError(
-            f"images {tuple(x.shape)} and logits {tuple(logits.shape)} differ in shape"
-        )
-
-
-def bits_per_dim(nats: Float[Tensor, "*shape"], dims: int = PIXELS) -> Float[Tensor, "*shape"]:
+def bits_per_dim(nats: AnyShape, dims: int = PIXELS) -> AnyShape:
     """Bits that a code for the model spends on each of `dims` dimensions (`[eq-bits-per-dim]`).
 
     `nats` are of a log-probability of discrete data, or of a lower bound on it. A log-density is

@@ -7,11 +7,20 @@ from pathlib import Path
 
 
 def machine() -> dict[str, str | int | None]:
-    """Return processor, cores that may be used, gigabytes of memory, and system."""
+    """Return processor, cores that may be used, gigabytes of memory, and system.
+
+    Only Linux tells more of the processor than its kind.
+    """
+    told = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.M) if told.exists() else None
+    try:
+        gigabytes = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+    except (AttributeError, ValueError, OSError):
+        gigabytes = None
     return {
-        "processor": _processor(),
+        "processor": found[1] if found else platform.processor() or platform.machine(),
         "cores": cores(),
-        "gigabytes": _gigabytes(),
+        "gigabytes": gigabytes,
         "system": f"{platform.system()} on {platform.machine()}",
     }
 
@@ -21,17 +30,3 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    """Return the processor's name; only Linux tells more than its kind."""
-    told = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.M) if told.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def _gigabytes() -> int | None:
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -65,13 +65,10 @@ def image_rows(rows: Mapping[str, Float[Tensor, "N C H W"]], scale: float = 0.62
 
     Images are in [0, 1] and have one channel, or red, green and blue; one is `scale` inches wide.
     """
-    names = list(rows)
-    columns = len(rows[names[0]])
-    figure, axes = plt.subplots(
-        len(rows), 1, figsize=(scale * columns + 1.3, scale * len(rows)), squeeze=False
-    )
-    for axis, name in zip(axes[:, 0], names, strict=True):
-        _show(axis, torch.cat(list(rows[name]), dim=2))
+    size = (scale * len(next(iter(rows.values()))) + 1.3, scale * len(rows))
+    figure, axes = plt.subplots(len(rows), figsize=size, squeeze=False)
+    for axis, (name, images) in zip(axes[:, 0], rows.items(), strict=True):
+        _show(axis, torch.cat(list(images), dim=2))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
@@ -100,16 +97,10 @@ def latent_scatter(mu: Float[Tensor, "N 2"], labels: Int64[Tensor, "N"]) -> Figu
     figure, axis = plt.subplots(figsize=(6.4, 6.0))
     colours = plt.get_cmap("tab10")
     for digit in range(10):
-        points = mu[labels == digit]
-        axis.scatter(
-            points[:, 0],
-            points[:, 1],
-            s=22,
-            marker=f"${digit}$",
-            color=colours(digit),
-            linewidths=0,
-            rasterized=True,  # thousands of vector shapes would be ten times the bytes
-        )
+        x, y = mu[labels == digit].T
+        look: dict[str, Any] = {"marker": f"${digit}$", "color": colours(digit), "linewidths": 0}
+        # As pixels: thousands of vector shapes would be ten times the bytes.
+        axis.scatter(x, y, s=22, rasterized=True, **look)
     axis.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     return figure
 

@@ -211,6 +211,19 @@ def built(_built_once: Book, tmp_path: Path) -> Book:
     return Book(tmp_path)
 
 
+def with_outputs_of(book: Book, root: Path) -> Book:
+    """Copy a book that was built to `root`, but for what Sphinx wrote: a kernel takes a second."""
+    rendered = shutil.ignore_patterns("html", ".doctrees")
+    shutil.copytree(book.root, root, dirs_exist_ok=True, ignore=rendered)
+    return Book(root)
+
+
+@pytest.fixture
+def executed(_built_once: Book, tmp_path: Path) -> Book:
+    """Return the tiny book, executed and not yet rendered."""
+    return with_outputs_of(_built_once, tmp_path)
+
+
 @pytest.fixture
 def settled(built: Book) -> Book:
     """Return the tiny book, built where it lies, so that Sphinx reads only what changes now."""

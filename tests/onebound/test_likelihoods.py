@@ -116,9 +116,9 @@ def test_other_bad_input_is_refused_and_named(function, logits, grey):
     x = grey.round()
     with pytest.raises(ValueError, match=r"shape \(3, 28, 28\)"):
         function(x[:, 0], logits)
-    with pytest.raises(ValueError, match=r"\(3, 1, 28, 28\) and logits \(3, 1, 28, 1\)"):
+    with pytest.raises(ValueError, match=r"images \(3, 1, 28, 28\), logits \(3, 1, 28, 1\)"):
         function(x, logits[..., :1])
-    with pytest.raises(ValueError, match=r"\(1, 1, 28, 28\) and logits \(3, 1, 28, 28\)"):
+    with pytest.raises(ValueError, match=r"images \(1, 1, 28, 28\), logits \(3, 1, 28, 28\)"):
         function(x[:1], logits)
     with pytest.raises(ValueError, match="values from -1 to 1"):
         function(2 * x - 1, logits)

@@ -1,4 +1,1 @@
-"""MNIST: `mnist` is what readers call, `images` turns levels into numbers, `fetch` gets the files.
-
-May import `checks` and `files`.
-"""
+"""MNIST: `mnist` is what readers call, `images` makes numbers of levels, `fetch` gets the files."""

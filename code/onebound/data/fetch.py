@@ -121,7 +121,7 @@ def _download(names: list[str], raw: Path) -> dict[str, bytes]:
                 error.close()
     by_hand = [f"Or put these four files (SHA-256, name), uncompressed, into {raw}"]
     by_hand += [f"  {digest}  {name}" for name, digest in SHA256.items()]
-    by_hand += ["and check them with: python -m onebound.data"]
+    by_hand += ["and check them with: python -m onebound.data.fetch"]
     raise DataError("\n".join(["cannot fetch MNIST. Is there a network?", *reasons, *by_hand]))
 
 

@@ -29,10 +29,8 @@ def load_mnist(root: str | Path | None = None) -> MNIST:
     default `cache_folder`. DataError if no source has the files or the folder cannot be written. A
     file that is truncated or altered is fetched again, with a UserWarning.
     """
-    train_images, train_labels, test_images, test_labels = fetch.tensors(root)
-    return MNIST(
-        train_images.unsqueeze(1), train_labels.long(), test_images.unsqueeze(1), test_labels.long()
-    )
+    x, y, test_x, test_y = fetch.tensors(root)
+    return MNIST(x.unsqueeze(1), y.long(), test_x.unsqueeze(1), test_y.long())
 
 
 def split_validation(

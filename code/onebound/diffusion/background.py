@@ -15,15 +15,14 @@ from torch import Tensor
 from onebound.checks import check_same_shape
 from onebound.data.images import to_signed
 from onebound.diffusion.process import Data, Steps
-from onebound.diffusion.schedules import Schedule, at, remembered
+from onebound.diffusion.schedules import Schedule, at, like
 
 
 @dataclass(frozen=True, eq=False)
 class Background:
     """Each pixel is -1 with a probability of its own, or else from N(mean, variance)."""
 
-    share: Float[Tensor, "C H W"]
-    """Probability of the background, in (0, 1)."""
+    share: Float[Tensor, "C H W"]  # probability of the background, in (0, 1)
     mean: float
     variance: float
 
@@ -39,8 +38,7 @@ class Background:
         # log N(x_t; -signal, noise) - log N(x_t; signal mean, spread), without what cancels
         ratio = (from_ink**2 / spread + torch.log(spread)) / 2
         ratio = ratio - ((x_t + signal) ** 2 / noise + torch.log(noise)) / 2
-        share = remembered(_log_odds, self.share, x_t.dtype, x_t.device)
-        background = torch.sigmoid(share + ratio)
+        background = torch.sigmoid(torch.logit(like(self.share, x_t)) + ratio)
         ink = self.mean + signal * self.variance / spread * from_ink
         mean = (1 - background) * ink - background
         variance = background * (1 - background) * (ink + 1) ** 2
@@ -53,10 +51,6 @@ class Background:
         check_same_shape(x_t=x_t, residual=residual)
         mean, deviation = self.moments(schedule, x_t, t)
         return mean + deviation * residual
-
-
-def _log_odds(share: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.logit(share.to(dtype).to(device))
 
 
 def fit_background(images: UInt8[Tensor, "N C H W"]) -> Background:

@@ -17,11 +17,10 @@ from onebound.checks import check_per_step, check_precise, check_variance, trust
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.loss import squared_error, stratified_t
 from onebound.diffusion.process import Data, Steps, q_xt_x0, sample_xt, weight_of_x_0
-from onebound.diffusion.schedules import Schedule, at, like, remembered
-from onebound.distributions import kl_normal_standard, noise_like
+from onebound.diffusion.schedules import Schedule, Table, at, like, remembered
+from onebound.distributions import Nats, kl_normal_standard, noise_like
 from onebound.likelihoods import log_prob_discretised_normal
 
-Table = Float[Tensor, "steps"]
 LogProb = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -31,16 +30,14 @@ class Bound(NamedTuple):
     Ho, Jain and Abbeel (2020), equation 5, with the sign of a bound from below.
     """
 
-    log_likelihood: Float[Tensor, "B"]
-    """Estimate of E[log p(x_0|x_1)]."""
+    log_likelihood: Nats  # estimate of E[log p(x_0|x_1)]
     kl_steps: Float[Tensor, "B steps"]
     """Column t: estimate of E[KL(q(x_s|x_t, x_0) || p(x_s|x_t))]; columns 0 and 1 are 0."""
-    kl_prior: Float[Tensor, "B"]
-    """KL(q(x_T|x_0) || N(0, I)), exactly."""
+    kl_prior: Nats  # KL(q(x_T|x_0) || N(0, I)), exactly
 
     @property
-    def elbo(self) -> Tensor:
-        """The bound itself, shape (B,)."""
+    def elbo(self) -> Nats:
+        """The bound itself."""
         return self.log_likelihood - self.kl_steps.sum(1) - self.kl_prior
 
 
@@ -48,12 +45,10 @@ def reverse_variance(schedule: Schedule) -> Table:
     """Variances of the model's steps p(x_s|x_t): beta_tilde, and beta_1 for the decoder at t = 1.
 
     See `[eq-posterior-variance]`, and `[eq-optimal-variance]` for what would be best. With
-    beta_tilde, step and model differ in their means only. The decoder p(x_0|x_1) has to be
-    different: beta_tilde_1 is 0, since whoever knows x_0 draws it without noise, and a model that
-    puts all its mass on x_0_hat gives every other image the probability 0. beta_1 is about the
-    variance of x_0 given x_1 if the data vary much more than the first step's noise. It is a choice
-    like any other: replace entries and optimise them. `schedule.beta` is the other usual choice.
-    Ho, Jain and Abbeel (2020), sections 3.2 and 3.3.
+    beta_tilde, step and model differ in their means only. At t = 1 it is 0, and a decoder with all
+    its mass on x_0_hat gives every other image the probability 0. beta_1 is about the variance of
+    x_0 given x_1 if the data vary much more than the first step's noise. `schedule.beta` is the
+    other usual choice. Ho, Jain and Abbeel (2020), sections 3.2 and 3.3.
     """
     return torch.cat([schedule.beta[:2], schedule.beta_tilde[2:]])
 
@@ -74,10 +69,9 @@ def kl_coefficients(schedule: Schedule, variance: Table) -> tuple[Table, Table]:
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 
     The weight is that of `[eq-step-kl-x0]`, and excess what a variance other than beta_tilde costs
-    each dimension (`[eq-step-snr]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, for
-    beta_tilde_1 is 0. The weight at t = 1 is that of the squared error in minus the log of a normal
-    decoder p(x_0|x_1). Ho, Jain and Abbeel (2020), equation 8; Kingma, Salimans, Poole and Ho
-    (2021).
+    each dimension (`[eq-step-snr]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, and the
+    weight that of the squared error in minus the log of a normal decoder p(x_0|x_1). Ho, Jain and
+    Abbeel (2020), equation 8; Kingma, Salimans, Poole and Ho (2021).
     """
     check_variance(variance, schedule.T)
     beta_tilde = like(schedule.beta_tilde, variance)[1:]
@@ -90,11 +84,8 @@ def kl_coefficients(schedule: Schedule, variance: Table) -> tuple[Table, Table]:
     return torch.cat([zero, weight]), torch.cat([zero, excess])
 
 
-def kl_prior(schedule: Schedule, x_0: Data) -> Float[Tensor, "B"]:
-    """KL(q(x_T|x_0) || N(0, I)): what of x_0 is left after T steps (`[eq-prior-term]`).
-
-    0 only if alpha_bar_T is 0.
-    """
+def kl_prior(schedule: Schedule, x_0: Data) -> Nats:
+    """KL(q(x_T|x_0) || N(0, I)), what is left of x_0 (`[eq-prior-term]`); 0 if alpha_bar_T is 0."""
     T = torch.full((len(x_0),), schedule.T, device=x_0.device)
     mean, _ = q_xt_x0(schedule, x_0, T)
     return kl_normal_standard(mean, at(schedule.log_noise_variance, T, x_0))
@@ -102,15 +93,11 @@ def kl_prior(schedule: Schedule, x_0: Data) -> Float[Tensor, "B"]:
 
 def kl_step(
     schedule: Schedule, denoise: Denoiser, x_0: Data, eps: Data, t: Steps, variance: Table
-) -> Float[Tensor, "B"]:
-    """KL(q(x_s|x_t, x_0) || p(x_s|x_t)) at the x_t that `eps` leads to (`[eq-step-kl-x0]`).
-
-    Never negative; at t = 1 infinite.
-    """
+) -> Nats:
+    """KL(q(x_s|x_t, x_0) || p(x_s|x_t)) for x_t by `eps` (`[eq-step-kl-x0]`), infinite at t = 1."""
     x_0_hat = denoise(sample_xt(schedule, x_0, eps, t), t)
-    weight, excess = (
-        like(part, x_0)[t] for part in remembered(kl_coefficients, schedule, variance)
-    )
+    tables = remembered(kl_coefficients, schedule, variance)
+    weight, excess = (like(table, x_0)[t] for table in tables)
     return weight * squared_error(x_0, x_0_hat) + excess * x_0[0].numel()
 
 
@@ -121,7 +108,7 @@ def log_likelihood(
     eps: Data,
     variance: Table,
     log_prob: LogProb = log_prob_discretised_normal,
-) -> Float[Tensor, "B"]:
+) -> Nats:
     """Log p(x_0|x_1) at the x_1 that `eps` leads to, around the mean x_0_hat.
 
     The first group of `[eq-diffusion-bound]`; entry 1 of `variance` is the decoder's.

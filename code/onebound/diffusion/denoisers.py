@@ -16,12 +16,8 @@ from onebound.checks import check_positive, check_steps
 from onebound.diffusion.process import X0From, x_0_from_eps
 from onebound.diffusion.schedules import Schedule, like
 
-Network = Callable[[Tensor, Tensor], Tensor]
-"""(x_t, t) to a tensor like x_t."""
-
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""(x_t, t) to x_0_hat, like x_t."""
+Network = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) to a tensor like x_t
+Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) to x_0_hat, like x_t
 
 
 def denoiser(schedule: Schedule, network: Network, x_0_from: X0From) -> Denoiser:
@@ -61,9 +57,8 @@ def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
     """Go from the guess of a worse denoiser through that of a better one, and beyond.
 
     The result is x_0_hat of `worse` plus `strength` times the difference of the two
-    (`[eq-guidance]`): 1 gives `denoise` alone, and above 1 goes beyond. Where both err alike, the
-    worse one, smaller or trained for a shorter time, errs more, and going on leads away from the
-    error. Like `clipped`, this makes another sampler: it is no longer a model whose bound is known.
+    (`[eq-guidance]`): 1 gives `denoise` alone, and above 1 goes beyond, away from errors that both
+    make. Like `clipped`, this makes another sampler: no longer a model whose bound is known.
     ValueError if the strength is not finite. Karras et al. (2024), autoguidance.
     """
     if not math.isfinite(strength):
@@ -81,10 +76,9 @@ def respaced(
 ) -> tuple[Schedule, Denoiser]:
     """Leave out steps: step k of the new schedule and denoiser is step steps[k - 1] of the old.
 
-    q(x_t|x_0) of the steps that are kept stays the same, so the denoiser needs no retraining. All
-    of a model with fewer steps, bound and samplers, follows from the new pair. The new schedule
-    starts at the last step that is kept: a sampler of the pair expects x_T of it, which is noise
-    from N(0, I) only if the old T is kept. To go on from an image at step t, keep steps up to t.
+    q(x_t|x_0) of the steps that are kept stays the same, so the denoiser needs no retraining. The
+    new schedule starts at the last step kept: a sampler of the pair expects x_T of it, noise from
+    N(0, I) only if the old T is kept. To go on from an image at step t, keep steps up to t.
     ValueError if `steps` do not rise from 1 or more to T or less.
     """
     check_steps(steps, schedule.T)

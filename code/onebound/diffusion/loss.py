@@ -4,56 +4,37 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
-from onebound.checks import (
-    check_below_zero,
-    check_images,
-    check_latents,
-    check_per_step,
-    check_positive,
-)
+from onebound import checks
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.process import Data, Steps, sample_xt
-from onebound.diffusion.schedules import Schedule, like, remembered
+from onebound.diffusion.schedules import Schedule, Table, like, remembered
 
 
 def stratified_t(
-    n: int,
-    T: int,
-    generator: Generator | None = None,
-    chances: Float[Tensor, "steps"] | None = None,
+    n: int, T: int, generator: Generator | None = None, chances: Table | None = None
 ) -> Int64[Tensor, "n"]:
     """Draw n steps from 1 to T with the chances of their table, or all alike, spread evenly.
 
     One uniform number is drawn, and the others follow it at distances 1 / n around the circle. A
     mean over the batch of a function of t varies less than with independent steps. It is unbiased
     (`[eq-stratified]`). Neighbours differ by about T / n steps, so the examples that they go with
-    should be in random order. Kingma, Salimans, Poole and Ho (2021), who call it a low-discrepancy
-    sampler.
+    should be in random order. Kingma, Salimans, Poole and Ho (2021): a low-discrepancy sampler.
     """
-    check_positive("n", n)
-    check_positive("T", T)
+    checks.check_positive("n", n)
+    checks.check_positive("T", T)
     device = generator.device if generator else None
     digits = torch.randint(1 << 53, (), device=device, generator=generator)
     start = digits * 2.0**-53  # float32 draws fewer digits, and float64 is not on every device
     u = (start + torch.arange(n, device=device) / n) % 1
     if chances is None:
         return 1 + (u * T).long()
-    check_per_step("chances", chances, T)
-    edges = like(remembered(_summed, chances), u)
+    checks.check_per_step("chances", chances, T)
+    edges = like(remembered(torch.cumsum, chances, 0), u)
     return torch.searchsorted(edges, u, right=True).clamp(max=T)  # the sum may be below 1
 
 
-def _summed(chances: Tensor) -> Tensor:
-    return chances.cumsum(0)
-
-
 def denoising_loss(
-    schedule: Schedule,
-    denoise: Denoiser,
-    x_0: Data,
-    eps: Data,
-    t: Steps,
-    weight: Float[Tensor, "steps"],
+    schedule: Schedule, denoise: Denoiser, x_0: Data, eps: Data, t: Steps, weight: Table
 ) -> Float[Tensor, "B"]:
     """Return weight_t times the squared error of x_0_hat, summed over pixels.
 
@@ -69,11 +50,11 @@ def denoising_loss(
       difference of the SNRs, and at t = 1 a normal decoder with variance beta_1.
     """
     if x_0.ndim == 2:
-        check_latents(x_0, x_0.shape[1])
+        checks.check_latents(x_0, x_0.shape[1])
     else:
-        check_images(x_0, -1, 1)
-        check_below_zero(x_0)
-    check_per_step("weight", weight, schedule.T)
+        checks.check_images(x_0, -1, 1)
+        checks.check_below_zero(x_0)
+    checks.check_per_step("weight", weight, schedule.T)
     x_0_hat = denoise(sample_xt(schedule, x_0, eps, t), t)
     return like(weight, x_0)[t] * squared_error(x_0, x_0_hat)
 

@@ -6,14 +6,13 @@ diffusion with T = 1, and `one_step` gives its schedule. ValueError if `alpha` i
 """
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator
 
 from onebound.diffusion.bound import LogProb
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.process import Data
 from onebound.diffusion.schedules import Schedule
-from onebound.distributions import kl_normal_standard, sample_normal
+from onebound.distributions import Broadcast, kl_normal_standard, sample_normal
 from onebound.likelihoods import log_prob_discretised_normal
 from onebound.vae.model import Bound
 
@@ -27,7 +26,7 @@ def bound(
     denoise: Denoiser,
     x_0: Data,
     alpha: float,
-    logvar: Float[Tensor, "..."],
+    logvar: Broadcast,
     log_prob: LogProb = log_prob_discretised_normal,
     generator: Generator | None = None,
 ) -> Bound:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from onebound.checks import check_same_shape
-from onebound.diffusion.schedules import Schedule, at
+from onebound.diffusion.schedules import Schedule, Table, at
 
 Data = Float[Tensor, "B ..."]
 Steps = Int64[Tensor, "B"]
@@ -49,22 +49,19 @@ def q_xs_xt_x0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> tuple[Data
 
 
 @lru_cache(maxsize=64)
-def weight_of_x_0(schedule: Schedule) -> Float[Tensor, "steps"]:
+def weight_of_x_0(schedule: Schedule) -> Table:
     """Return the table of what mu_tilde multiplies x_0 by; 1 at t = 1 (`[eq-reverse-mean]`)."""
     return schedule.alpha_bar_s.sqrt() * schedule.beta / schedule.noise_variance
 
 
 @lru_cache(maxsize=64)
-def weight_of_x_t(schedule: Schedule) -> Float[Tensor, "steps"]:
+def weight_of_x_t(schedule: Schedule) -> Table:
     """Return the table of what mu_tilde multiplies x_t by; 0 at t = 1 (`[eq-posterior-mean]`)."""
     return schedule.alpha_root * (1 - schedule.alpha_bar_s) / schedule.noise_variance
 
 
 def sample_xt(schedule: Schedule, x_0: Data, eps: Data, t: Steps) -> Data:
-    """Draw from q(x_t|x_0) with given noise, x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
-
-    See `[eq-q-marginal]`.
-    """
+    """Draw x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps, eps given (`[eq-q-marginal]`)."""
     check_same_shape(x_0=x_0, eps=eps)
     mean, variance = q_xt_x0(schedule, x_0, t)
     return mean + variance.sqrt() * eps
@@ -99,20 +96,14 @@ def x_0_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
 
 
 def eps_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
-    """Return (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_eps`.
-
-    See `[eq-x0-eps]`.
-    """
+    """(x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_eps` (`[eq-x0-eps]`)."""
     check_same_shape(x_t=x_t, x_0=x_0)
     signal, noise = amplitudes(schedule, x_t, t)
     return (x_t - signal * x_0) / noise
 
 
 def v_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
-    """Return (sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v`.
-
-    See `[eq-x0-v]`.
-    """
+    """(sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v` (`[eq-x0-v]`)."""
     check_same_shape(x_t=x_t, x_0=x_0)
     signal, noise = amplitudes(schedule, x_t, t)
     return (signal * x_t - x_0) / noise

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from onebound.checks import check_per_step, trusting
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.process import Data, eps_from_x_0, q_xs_xt_x0
-from onebound.diffusion.schedules import Schedule, at
+from onebound.diffusion.schedules import Schedule, Table, at
 from onebound.distributions import noise_like
 
 
@@ -27,8 +27,7 @@ class Step(NamedTuple):
 
     t: int
     x_t: Float[Tensor, "B ..."]
-    x_0_hat: Float[Tensor, "B ..."]
-    """The denoiser's guess at x_t."""
+    x_0_hat: Float[Tensor, "B ..."]  # the denoiser's guess at x_t
     x_s: Float[Tensor, "B ..."]
 
 
@@ -38,7 +37,7 @@ def ancestral(
     denoise: Denoiser,
     x_T: Data,
     generator: Generator | None = None,
-    variance: Float[Tensor, "steps"] | None = None,
+    variance: Table | None = None,
 ) -> Iterator[Step]:
     """Draw x_s from N(mu_tilde(x_t, x_0_hat), variance_t), for t from T to 1 (`[eq-ancestral]`).
 
@@ -63,11 +62,7 @@ def ancestral(
 
 @torch.no_grad()
 def ddim(
-    schedule: Schedule,
-    denoise: Denoiser,
-    x_T: Data,
-    eta: float,
-    generator: Generator | None = None,
+    schedule: Schedule, denoise: Denoiser, x_T: Data, eta: float, generator: Generator | None = None
 ) -> Iterator[Step]:
     """Go to x_s = sqrt(alpha_bar_s) x_0_hat plus the noise seen in x_t, a share of it drawn anew.
 

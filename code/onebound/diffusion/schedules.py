@@ -19,8 +19,9 @@ from torch import Tensor
 
 from onebound.checks import check_alpha_bar, check_positive, check_times
 
-MAX_BETA = 0.999
-"""Where `cosine_schedule` clips beta: without it the last step would leave nothing."""
+Table = Float[Tensor, "steps"]
+
+MAX_BETA = 0.999  # where `cosine_schedule` clips: without it the last step would leave nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +66,7 @@ class Schedule:
 
     @cached_property
     def beta_tilde(self) -> Tensor:
-        """Variance of q(x_s|x_t, x_0), 0 at t = 1 and in entry 0 (`[eq-posterior-variance]`).
-
-        Ho, Jain and Abbeel (2020), equation 7.
-        """
+        """Variance of q(x_s|x_t, x_0), 0 at t = 1 and in entry 0 (`[eq-posterior-variance]`)."""
         inner = (1 - self.alpha_bar_s) / self.noise_variance * self.beta
         return torch.cat([self.beta[:1], inner[1:]])
 
@@ -125,19 +123,14 @@ def _converted(table: Tensor, dtype: torch.dtype, device: torch.device) -> Tenso
     return table.to(dtype).to(device)  # in this order: not every device has float64
 
 
-def at(
-    table: Float[Tensor, "steps"], t: Int64[Tensor, "B"], x: Float[Tensor, "B ..."]
-) -> Float[Tensor, "B ..."]:
+def at(table: Table, t: Int64[Tensor, "B"], x: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
     """Look up one number per example, shape (B, 1, ..., 1), so that it multiplies x."""
     check_times(t, len(table) - 1, x)
     return like(table, x)[t].reshape(-1, *[1] * (x.ndim - 1))
 
 
 def schedule_from_beta(beta: Float64[Tensor, "T"]) -> Schedule:
-    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), betas in (0, 1).
-
-    See `[eq-alpha-bar]`.
-    """
+    """Multiply up alpha_bar_t = (1 - beta_1) ... (1 - beta_t), beta in (0, 1): `[eq-alpha-bar]`."""
     return Schedule(torch.cat([beta.new_ones(1), torch.cumprod(1 - beta, 0)]))
 
 
@@ -168,9 +161,8 @@ def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedul
     """Log-SNR falls linearly, `first` at t = 1 and `last` at t = T (`[eq-log-snr-schedule]`).
 
     The ends do not depend on T, and the steps between them shrink evenly as T grows, so that sums
-    over steps tend to an integral. Under the linear and the cosine schedule the SNR falls over the
-    first steps by factors near 2, 3 / 2, 4 / 3, ... for every T. The defaults are those of Kingma,
-    Salimans, Poole and Ho (2021) for images of 256 grey levels; T = 1 leaves `first` only.
+    over steps tend to an integral. The defaults are those of Kingma, Salimans, Poole and Ho (2021)
+    for images of 256 grey levels; T = 1 leaves `first` only.
     """
     check_positive("T", T)
     later = torch.sigmoid(torch.linspace(first, last, T, dtype=torch.float64))

@@ -7,7 +7,6 @@ first batch alone.
 """
 
 import math
-from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -15,18 +14,17 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
-from onebound.checks import check_per_step, check_positive, trusting
+from onebound.checks import check_positive, trusting
 from onebound.data.images import to_signed
-from onebound.diffusion.bound import Bound, Table, bound, kl_coefficients, optimal_variance
+from onebound.diffusion.bound import Bound, bound, kl_coefficients, optimal_variance
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.loss import squared_error, stratified_t
 from onebound.diffusion.process import sample_xt
-from onebound.diffusion.schedules import Schedule
+from onebound.diffusion.schedules import Schedule, Table
 from onebound.distributions import noise_like
 from onebound.likelihoods import bits_per_dim, log_prob_discretised_normal
 
-AT_ONCE = 500
-"""Images in a batch: what bounds the memory."""
+AT_ONCE = 500  # images in a batch: what bounds the memory
 
 Levels = UInt8[Tensor, "N C H W"]
 
@@ -34,10 +32,8 @@ Levels = UInt8[Tensor, "N C H W"]
 class Tuned(NamedTuple):
     """What validation images say about a model, entry t for step t."""
 
-    variance: Float[Tensor, "steps"]
-    """Of p(x_s|x_t): the best ones."""
-    chances: Float[Tensor, "steps"]
-    """Of drawing each step from 2 on: in proportion to what it costs, mostly; the sum is 1."""
+    variance: Table  # of p(x_s|x_t): the best ones
+    chances: Table  # of drawing each step from 2 on: mostly in proportion to its cost; the sum is 1
 
 
 def even_chances(schedule: Schedule) -> Table:
@@ -50,11 +46,7 @@ def even_chances(schedule: Schedule) -> Table:
 
 @torch.no_grad()
 def squared_errors(
-    schedule: Schedule,
-    denoise: Denoiser,
-    levels: Levels,
-    generator: Generator,
-    width: float = 0.25,
+    schedule: Schedule, denoise: Denoiser, levels: Levels, generator: Generator, width: float = 0.25
 ) -> Table:
     """Mean of ||x_0 - x_0_hat||^2 at each of at least 2 steps, from one evaluation an image.
 
@@ -62,14 +54,13 @@ def squared_errors(
     averaged over the steps within `width`; 0 takes each by itself. Entry 0 is 0.
     """
     chances, seen = even_chances(schedule), []
-    for x_0 in _batches(levels):
+    for x_0 in map(to_signed, levels.split(AT_ONCE)):
         t = stratified_t(len(x_0), schedule.T, generator, chances).to(x_0.device)
         x_0_hat = denoise(sample_xt(schedule, x_0, noise_like(x_0, generator), t), t)
         seen.append((t, squared_error(x_0, x_0_hat)))
     t, errors = (torch.cat(parts).cpu() for parts in zip(*seen, strict=True))
-    sums, count = torch.zeros(2, schedule.T + 1, dtype=torch.float64)
-    sums.index_add_(0, t, errors.double())
-    count.index_add_(0, t, torch.ones_like(t, dtype=torch.float64))
+    sums = torch.bincount(t, errors.double(), schedule.T + 1)
+    count = torch.bincount(t, minlength=schedule.T + 1).double()
     unit, log_snr = schedule.noise_variance[1:], schedule.log_snr[1:]
     near = ((log_snr[:, None] - log_snr).abs() <= width).double()
     in_v = (near @ (sums[1:] / unit)) / (near @ count[1:])
@@ -131,10 +122,9 @@ def bits(
     random step of each image in each of the passes, whose mean it is (`[eq-weighted-step]`).
     """
     check_positive("passes", passes)
-    check_per_step("chances", tuned.chances, schedule.T)
     variance, chances = tuned
     parts: list[Bound] = []
-    for x_0 in _batches(levels):
+    for x_0 in map(to_signed, levels.split(AT_ONCE)):
         with trusting() if parts else nullcontext():
             draws = [
                 bound(schedule, denoise, x_0, variance, generator=generator, chances=chances)
@@ -149,8 +139,3 @@ def bits(
 def total(costs: Bound) -> Float[Tensor, "B"]:
     """Add up the groups of `bits`."""
     return costs.log_likelihood + costs.kl_steps.sum(1) + costs.kl_prior
-
-
-def _batches(levels: Tensor) -> Iterator[Tensor]:
-    """Yield images in [-1, 1], batch by batch."""
-    yield from (to_signed(batch) for batch in levels.split(AT_ONCE))

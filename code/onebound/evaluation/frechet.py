@@ -86,16 +86,10 @@ def from_sample(
     """
     check_positive("resamples - 1", resamples - 1)
     generator = Generator().manual_seed(seed)
-    draws = torch.tensor(
-        [
-            distance(
-                fit(features[torch.randint(len(features), (len(features),), generator=generator)]),
-                reference,
-            )
-            for _ in range(resamples)
-        ],
-        dtype=torch.float64,
-    )
+    draws, n = torch.empty(resamples, dtype=torch.float64), len(features)
+    for i in range(resamples):
+        chosen = torch.randint(n, (n,), generator=generator)
+        draws[i] = distance(fit(features[chosen]), reference)
     return Estimate(distance(fit(features), reference), draws.std().item())
 
 

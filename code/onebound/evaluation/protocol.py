@@ -10,9 +10,9 @@
 The classifier was chosen on the validation images; no step has anything to choose. All seeds are
 fixed: the same samples give the same numbers, on one machine with one version of torch.
 
-    classifier, _ = zoo.load(digits)
-    real = evaluation.reference(classifier)  # once: seconds
-    print(evaluation.evaluate(samples, real))
+    classifier, _ = load_model(digits)
+    real = reference(classifier)  # once: seconds
+    print(evaluate(samples, real))
 
 Read the numbers together. The classifier learned that noise is no digit, and was shown nothing else
 that is none: of the means of ten random digits, smudges, it recognises nine in ten. The distance is
@@ -23,7 +23,6 @@ Five in six of the training images behind the floor were shown to the classifier
 were. The floor of the others is higher, if anything, so the ratio is a strict one.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +33,7 @@ from onebound.data.images import to_unit
 from onebound.data.mnist import MNIST, load_mnist
 from onebound.evaluation import frechet
 from onebound.evaluation.estimates import Estimate, estimate, per_example
-from onebound.evaluation.quality import NOISE, at_rest, logits_of, recognised
+from onebound.evaluation.quality import NOISE, Classifier, at_rest, logits_of, recognised
 from onebound.networks.classifier import ConvClassifier
 
 
@@ -111,9 +110,7 @@ def to_levels(samples: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
 
 
 def class_balance(
-    classifier: Callable[[Tensor], Tensor],
-    images: Float[Tensor, "B C H W"],
-    shares: Float[Tensor, "10"],
+    classifier: Classifier, images: Float[Tensor, "B C H W"], shares: Float[Tensor, "10"]
 ) -> tuple[Estimate, ...]:
     """Share of each digit among images in [0, 1], over its share in the training data.
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from onebound.checks import check_images
 
+Classifier = Callable[[Tensor], Tensor]
+"""Images to logits."""
+
 
 def sharpness(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
     """Squared differences of neighbouring pixels over the image's variance (`[eq-sharpness]`).
@@ -31,9 +34,8 @@ def sharpness(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
     variance = (centred**2).flatten(1).sum(1)
     if not (variance > 0).all():  # false for NaN too
         raise ValueError(f"image {int((~(variance > 0)).nonzero()[0])} has no variance")
-    squares = sum((centred - centred.roll(1, dims=axis)) ** 2 for axis in (2, 3))
-    assert isinstance(squares, Tensor)
-    return squares.flatten(1).sum(1) / variance
+    down, right = ((centred - centred.roll(1, dims=axis)) ** 2 for axis in (2, 3))
+    return (down + right).flatten(1).sum(1) / variance
 
 
 NOISE = 10
@@ -41,22 +43,20 @@ NOISE = 10
 
 
 @contextmanager
-def at_rest(classifier: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def at_rest(classifier: Classifier) -> Iterator[None]:
     """Keep a classifier in evaluation mode for a while, so that a verdict hangs on nothing else."""
-    modules = list(classifier.modules()) if isinstance(classifier, nn.Module) else []
-    modes = [module.training for module in modules]
+    modules = classifier.modules() if isinstance(classifier, nn.Module) else ()
+    modes = {module: module.training for module in modules}
     try:
-        for module in modules:
+        for module in modes:
             module.training = False
         yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
+        for module, mode in modes.items():
             module.training = mode
 
 
-def logits_of(
-    classifier: Callable[[Tensor], Tensor], images: Float[Tensor, "B C H W"]
-) -> Float[Tensor, "B 11"]:
+def logits_of(classifier: Classifier, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 11"]:
     """Return what the classifier says; ValueError if that is no logit for each of 11 classes."""
     check_images(images, 0, 1)
     with at_rest(classifier):
@@ -68,9 +68,7 @@ def logits_of(
 
 @torch.no_grad()
 def recognised(
-    classifier: Callable[[Tensor], Tensor],
-    images: Float[Tensor, "B C H W"],
-    confidence: float = 0.95,
+    classifier: Classifier, images: Float[Tensor, "B C H W"], confidence: float = 0.95
 ) -> Float[Tensor, "B"]:
     """Say for each image, by 1.0 or 0.0, whether the classifier is surer of one digit than that.
 

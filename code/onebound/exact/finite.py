@@ -3,8 +3,6 @@
 Both work in float64 and take `chunk` images at a time, which are converted.
 """
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -29,19 +27,12 @@ def posterior_weights(
     seen = x_t.flatten(1).double() * alpha_bar.sqrt()
     # ||x_t||^2 is the same for every image and drops out. What remains is divided by 1 - alpha_bar,
     # down to 1e-4: the differences of such numbers need the digits of float64.
-    logits = torch.cat(
-        [
-            seen @ part.T - 0.5 * alpha_bar * (part**2).sum(1)
-            for part in _double_chunks(images, chunk)
-        ],
-        dim=1,
-    )
-    return (logits / (1 - alpha_bar)).softmax(1)
+    parts = (part.flatten(1).double() for part in images.split(chunk))
+    logits = [seen @ part.T - 0.5 * alpha_bar * (part**2).sum(1) for part in parts]
+    return (torch.cat(logits, dim=1) / (1 - alpha_bar)).softmax(1)
 
 
-def optimal_denoiser(
-    schedule: Schedule, images: Float[Tensor, "N ..."], chunk: int = 4096
-) -> Denoiser:
+def optimal_denoiser(schedule: Schedule, images: Data, chunk: int = 4096) -> Denoiser:
     """Return the exact E[x_0|x_t] if x_0 is one of `images`, each equally likely.
 
     It is the mean of the images under `posterior_weights` (`[eq-optimal-denoiser]`), which need
@@ -52,13 +43,9 @@ def optimal_denoiser(
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
         weights = posterior_weights(schedule, images, x_t, t, chunk)
         x_0_hat = torch.zeros_like(x_t.flatten(1), dtype=torch.float64)
-        parts = _double_chunks(images, chunk)
+        parts = (part.flatten(1).double() for part in images.split(chunk))
         for weight, part in zip(weights.split(chunk, dim=1), parts, strict=True):
             x_0_hat += weight @ part
         return x_0_hat.reshape(x_t.shape).to(x_t)
 
     return denoise
-
-
-def _double_chunks(images: Tensor, chunk: int) -> Iterator[Tensor]:
-    return (part.flatten(1).double() for part in images.split(chunk))

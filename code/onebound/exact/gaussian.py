@@ -13,10 +13,9 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from onebound.checks import check_times
-from onebound.diffusion.bound import Bound, Table, kl_coefficients, kl_prior
+from onebound.diffusion.bound import Bound, kl_coefficients, kl_prior
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.schedules import Schedule, at, like, remembered
+from onebound.diffusion.schedules import Schedule, Table, at, like
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +30,14 @@ class GaussianData:
     covariance: Float64[Tensor, "D D"]
 
     def __post_init__(self) -> None:
-        if self.mean.ndim != 1 or self.covariance.shape != (len(self.mean), len(self.mean)):
-            raise ValueError(
-                "expected mean (D,) and covariance (D, D), got "
-                f"{tuple(self.mean.shape)} and {tuple(self.covariance.shape)}"
-            )
+        vector, matrix = tuple(self.mean.shape), tuple(self.covariance.shape)
+        if len(vector) != 1 or matrix != 2 * vector:
+            raise ValueError(f"expected mean (D,) and covariance (D, D), got {vector} and {matrix}")
 
     @cached_property
     def axes(self) -> tuple[Tensor, Tensor]:
         """Variances lambda of the principal axes, shape (D,), and the axes as columns, (D, D)."""
-        variances, columns = torch.linalg.eigh(self.covariance)
-        return variances, columns
+        return torch.linalg.eigh(self.covariance)
 
     def marginal(self, alpha_bar: Float64[Tensor, ""]) -> MultivariateNormal:
         """Return q(x_t) for the number alpha_bar; for alpha_bar = 1 that is p(x_0)."""
@@ -50,13 +46,12 @@ class GaussianData:
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
         """Return the exact E[x_0|x_t] of points (B, D) (`[eq-gaussian-denoiser]`)."""
+        gain = self._gain(schedule)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            check_times(t, schedule.T, x_t)
             mean, columns = like(self.mean, x_t), like(self.axes[1], x_t)
             moved = (x_t - at(schedule.amplitudes[0], t, x_t) * mean) @ columns
-            gain = like(remembered(self._gain, schedule), x_t)
-            return mean + (gain[t] * moved) @ columns.T
+            return mean + (like(gain, x_t)[t] * moved) @ columns.T
 
         return denoise
 

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from onebound.checks import check_times
 from onebound.data.images import to_signed
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.schedules import Schedule, at, like
@@ -31,11 +30,9 @@ class IndependentPixels:
     probability: Float64[Tensor, "D 256"]
 
     def __post_init__(self) -> None:
-        if self.probability.ndim != 2 or self.probability.shape[1] != LEVELS:
-            raise ValueError(
-                f"expected probabilities of shape (D, {LEVELS}), "
-                f"got {tuple(self.probability.shape)}"
-            )
+        shape = tuple(self.probability.shape)
+        if len(shape) != 2 or shape[1] != LEVELS:
+            raise ValueError(f"expected probabilities of shape (D, {LEVELS}), got {shape}")
         sums = self.probability.sum(1)
         if not ((self.probability > 0).all() and ((sums - 1).abs() < 1e-6).all()):
             raise ValueError(
@@ -60,7 +57,6 @@ class IndependentPixels:
         twice = 2 * schedule.noise_variance
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            check_times(t, schedule.T, x_t)
             self._check_size(x_t)
             pixels = x_t.flatten(1)[:, :, None]
             distance = pixels - at(signal, t, pixels) * like(levels, x_t)
@@ -70,10 +66,9 @@ class IndependentPixels:
         return denoise
 
     def _check_size(self, images: Tensor) -> None:
-        if images[0].numel() != len(self.probability):
-            raise ValueError(
-                f"expected images of {len(self.probability)} pixels, got {tuple(images.shape)}"
-            )
+        pixels = len(self.probability)
+        if images[0].numel() != pixels:
+            raise ValueError(f"expected images of {pixels} pixels, got {tuple(images.shape)}")
 
 
 def fit_independent_pixels(images: Images, weight: float = 100.0) -> IndependentPixels:

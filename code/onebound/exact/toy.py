@@ -16,11 +16,13 @@ from torch import Generator, Tensor
 from torch.distributions import MultivariateNormal
 
 from onebound.checks import check_latents, check_positive
-from onebound.distributions import kl_normal_standard, log_prob_normal
+from onebound.distributions import kl_normal_standard, log_prob_normal, noise_like
 
 Observation = Float[Tensor, "D"]
 Latents = Float[Tensor, "S d"]
 Rows = Float[Tensor, "S"]
+InPlane = Float[Tensor, "*B 2"]
+OnLine = Float[Tensor, "S 1"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,26 +67,20 @@ class LatentModel(ABC):
         check_positive("n", n)
         z = torch.randn(n, self.sizes[1], dtype=torch.float64, generator=generator)
         mean = self.decode(z)
-        noise = torch.randn(mean.shape, dtype=mean.dtype, generator=generator)
-        return z, mean + self.sigma * noise
+        return z, mean + self.sigma * noise_like(mean, generator)
 
 
 @dataclass(frozen=True, eq=False)
 class Parabola(LatentModel):
     """One latent number bends into the plane: f(z) = (z, z^2) (`[eq-parabola]`)."""
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Two dimensions of x, one of z."""
-        return 2, 1
+    sizes = 2, 1  # of x and of z
 
     def decode(self, z: Latents) -> Float[Tensor, "S 2"]:
         """Return (z, z^2)."""
         return torch.cat([z, z**2], dim=1)
 
-    def expected_log_likelihood(
-        self, x: Float[Tensor, "*B 2"], mu: Float[Tensor, "S 1"], logvar: Float[Tensor, "S 1"]
-    ) -> Rows:
+    def expected_log_likelihood(self, x: InPlane, mu: OnLine, logvar: OnLine) -> Rows:
         """E_q[log p(x|z)] under each q = N(mu, exp(logvar)), exactly (`[eq-parabola-elbo]`).
 
         For one observation, or for one to each q.
@@ -98,9 +94,7 @@ class Parabola(LatentModel):
         second = (x[..., 1] - mean**2 - variance) ** 2 + 4 * mean**2 * variance + 2 * variance**2
         return -(first + second) / (2 * self.sigma**2) - math.log(2 * math.pi * self.sigma**2)
 
-    def elbo(
-        self, x: Float[Tensor, "*B 2"], mu: Float[Tensor, "S 1"], logvar: Float[Tensor, "S 1"]
-    ) -> Rows:
+    def elbo(self, x: InPlane, mu: OnLine, logvar: OnLine) -> Rows:
         """Evidence lower bound of x under each q, exactly (`[eq-elbo-two-terms]`)."""
         return self.expected_log_likelihood(x, mu, logvar) - kl_normal_standard(mu, logvar)
 
@@ -117,17 +111,14 @@ class LinearGaussian(LatentModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
-            raise ValueError(
-                "expected weight (D, d) and bias (D,), got "
-                f"{tuple(self.weight.shape)} and {tuple(self.bias.shape)}"
-            )
+        weight, bias = tuple(self.weight.shape), tuple(self.bias.shape)
+        if len(weight) != 2 or bias != weight[:1]:
+            raise ValueError(f"expected weight (D, d) and bias (D,), got {weight} and {bias}")
 
     @property
     def sizes(self) -> tuple[int, int]:
         """D, d: the shape of the weight."""
-        rows, columns = self.weight.shape
-        return rows, columns
+        return self.weight.shape[0], self.weight.shape[1]
 
     def decode(self, z: Latents) -> Float[Tensor, "S D"]:
         """Return W z + b for each row of z."""

@@ -5,14 +5,8 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from onebound.networks.inputs import (
-    SHAPE,
-    Shape,
-    check_built_for,
-    check_shape,
-    check_sizes,
-    own_type,
-)
+from onebound.networks import inputs
+from onebound.networks.inputs import SHAPE, Images, Shape
 
 
 class Features(nn.Sequential):
@@ -20,23 +14,18 @@ class Features(nn.Sequential):
 
     shape: Shape
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B features"]:
+    def forward(self, x: Images) -> Float[Tensor, "B features"]:
         """Return the features."""
-        check_shape(x, self.shape)
-        return super().forward(own_type(x, self)).to(x.dtype)
+        inputs.check_shape(x, self.shape)
+        return super().forward(inputs.own_type(x, self)).to(x.dtype)
 
 
 class ConvClassifier(nn.Module):
-    """Images in [0, 1] to 11 logits: ten digits, and "noise".
-
-    Convolutions at half and at a quarter of height and width, then `features` numbers, then one
-    linear layer.
-    """
+    """Images in [0, 1] to 11 logits, ten digits and "noise", by way of `features` numbers."""
 
     def __init__(self, width: int = 32, features: int = 64, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_sizes(width=width, features=features)
-        check_built_for(shape)
+        inputs.check_built_for(shape, width=width, features=features)
         deep, places = 2 * width, (shape[1] // 8) * (shape[2] // 8)
         self.features = Features(
             nn.PixelUnshuffle(2),  # each 2 x 2 patch becomes channels: half of height and width
@@ -52,9 +41,9 @@ class ConvClassifier(nn.Module):
         self.features.shape = shape
         self.head = nn.Linear(features, 11)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 11"]:
+    def forward(self, x: Images) -> Float[Tensor, "B 11"]:
         """Return logits."""
-        return self.head(own_type(self.features(x), self.head)).to(x.dtype)
+        return self.head(inputs.own_type(self.features(x), self.head)).to(x.dtype)
 
 
 def _block(before: int, after: int, stride: int = 1) -> Sequence[nn.Module]:

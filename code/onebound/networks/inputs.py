@@ -3,15 +3,17 @@
 import math
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from onebound.checks import check_images, check_positive, check_precise, check_times, trusted
 
-Shape = tuple[int, int, int]
-"""Channels, height and width of an image."""
-SHAPE: Shape = (1, 28, 28)
-"""The digits of MNIST."""
+Shape = tuple[int, int, int]  # channels, height and width of an image
+SHAPE: Shape = (1, 28, 28)  # the digits of MNIST
+
+Images = Float[Tensor, "B C H W"]
+Latents = Float[Tensor, "B L"]
+Steps = Int64[Tensor, "B"]
 
 
 def shape_of(x: Shaped[Tensor, "B C H W"]) -> Shape:
@@ -25,14 +27,13 @@ def check_sizes(**sizes: int) -> None:
         check_positive(name, size)
 
 
-def check_built_for(shape: Shape) -> None:
-    """ValueError if no network here takes such images: it halves height and width twice."""
+def check_built_for(shape: Shape, **sizes: int) -> None:
+    """ValueError if a size is wrong, or height and width of images cannot be halved twice."""
+    check_sizes(**sizes)
     channels, height, width = shape
     check_sizes(channels=channels, height=height, width=width)
     if height % 4 or width % 4:
-        raise ValueError(
-            f"a network needs images whose height and width are multiples of 4, got shape={shape}"
-        )
+        raise ValueError(f"height and width must be multiples of 4, got shape={shape}")
 
 
 def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
@@ -67,11 +68,9 @@ def check_label(y: Shaped[Tensor, "..."], n: int, classes: int) -> None:
         )
     if trusted():
         return
-    smallest, largest = (value.item() for value in y.aminmax())
-    if smallest < 0 or largest > classes:
-        raise ValueError(
-            f"labels must be in 0..{classes}, {classes} for none, got {smallest} to {largest}"
-        )
+    low, high = (value.item() for value in y.aminmax())
+    if low < 0 or high > classes:
+        raise ValueError(f"labels must be in 0..{classes}, {classes} for none, got {low} to {high}")
 
 
 def own_type(x: Float[Tensor, "..."], network: nn.Module) -> Float[Tensor, "..."]:

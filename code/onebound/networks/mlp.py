@@ -3,18 +3,11 @@
 from math import prod
 
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from onebound.checks import check_latents, check_times
-from onebound.networks.inputs import (
-    SHAPE,
-    Shape,
-    check_built_for,
-    check_shape,
-    check_sizes,
-    own_type,
-)
+from onebound.networks import inputs
+from onebound.networks.inputs import SHAPE, Images, Latents, Shape, Steps
 from onebound.networks.time import waves
 
 
@@ -23,8 +16,7 @@ class MLPEncoder(nn.Module):
 
     def __init__(self, latent_size: int = 20, hidden_size: int = 400, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_sizes(latent_size=latent_size, hidden_size=hidden_size)
-        check_built_for(shape)
+        inputs.check_built_for(shape, latent_size=latent_size, hidden_size=hidden_size)
         self.shape = shape
         self.net = nn.Sequential(
             nn.Flatten(),
@@ -33,12 +25,10 @@ class MLPEncoder(nn.Module):
             nn.Linear(hidden_size, 2 * latent_size),
         )
 
-    def forward(
-        self, x: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+    def forward(self, x: Images) -> tuple[Latents, Latents]:
         """Return `mu` and `logvar`."""
-        check_shape(x, self.shape)
-        mu, logvar = self.net(own_type(x, self)).to(x.dtype).chunk(2, dim=1)
+        inputs.check_shape(x, self.shape)
+        mu, logvar = self.net(inputs.own_type(x, self)).to(x.dtype).chunk(2, dim=1)
         return mu, logvar
 
 
@@ -53,10 +43,9 @@ class MLPDecoder(nn.Module):
         shape: Shape = SHAPE,
     ) -> None:
         super().__init__()
-        channels = shape[0] if channels is None else channels
-        check_sizes(latent_size=latent_size, hidden_size=hidden_size, channels=channels)
-        check_built_for(shape)
-        self.latent_size, out = latent_size, (channels, *shape[1:])
+        out = (shape[0] if channels is None else channels, *shape[1:])
+        inputs.check_built_for(out, latent_size=latent_size, hidden_size=hidden_size)
+        self.latent_size = latent_size
         self.net = nn.Sequential(
             nn.Linear(latent_size, hidden_size),
             nn.SiLU(),
@@ -64,10 +53,10 @@ class MLPDecoder(nn.Module):
             nn.Unflatten(1, out),
         )
 
-    def forward(self, z: Float[Tensor, "B L"]) -> Float[Tensor, "B channels H W"]:
+    def forward(self, z: Latents) -> Images:
         """Return the parameters of a likelihood."""
         check_latents(z, self.latent_size)
-        return self.net(own_type(z, self)).to(z.dtype)
+        return self.net(inputs.own_type(z, self)).to(z.dtype)
 
 
 class ResidualMLP(nn.Module):
@@ -82,7 +71,7 @@ class ResidualMLP(nn.Module):
 
     def __init__(self, T: int, latent_size: int, width: int = 256, blocks: int = 3) -> None:
         super().__init__()
-        check_sizes(T=T, latent_size=latent_size, width=width, blocks=blocks)
+        inputs.check_sizes(T=T, latent_size=latent_size, width=width, blocks=blocks)
         self.T, self.latent_size = T, latent_size
         self.register_buffer("features", waves(T, 64), persistent=False)
         self.time = nn.Sequential(nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2 * width * blocks))
@@ -96,11 +85,11 @@ class ResidualMLP(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, z_t: Float[Tensor, "B L"], t: Int64[Tensor, "B"]) -> Float[Tensor, "B L"]:
+    def forward(self, z_t: Latents, t: Steps) -> Latents:
         """Return the prediction for each number of the code."""
         check_latents(z_t, self.latent_size)
         check_times(t, self.T, z_t)
-        h = self.stem(own_type(z_t, self))
+        h = self.stem(inputs.own_type(z_t, self))
         told = self.time(self.features[t]).unflatten(1, (len(self.blocks), 2, -1))
         for i, block in enumerate(self.blocks):
             scale, shift = told[:, i].unbind(1)

@@ -2,23 +2,16 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from onebound.networks.inputs import (
-    SHAPE,
-    Shape,
-    check_built_for,
-    check_sizes,
-    check_step,
-    own_type,
-)
+from onebound.networks import inputs
+from onebound.networks.inputs import SHAPE, Images, Shape, Steps
 
-TIME_SIZE = 256
-"""Numbers that stand for one step."""
+TIME_SIZE = 256  # numbers that stand for one step
 
 
-def shuffle_channels(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+def shuffle_channels(x: Images) -> Images:
     """Interleave the two halves of the channels, an even number of them.
 
     Channel c of the result is channel ``c // 2 + (c % 2) * C // 2`` of `x`: both halves of the
@@ -58,7 +51,7 @@ class Unit(nn.Module):
         self.short = nn.Sequential(depthwise(half), pointwise(half, half))
         self.long = nn.Sequential(pointwise(half, half), depthwise(half), pointwise(half, half))
 
-    def forward(self, x: Float[Tensor, "B width H W"]) -> Float[Tensor, "B width H W"]:
+    def forward(self, x: Images) -> Images:
         """Convolve and shuffle."""
         first, second = x.chunk(2, dim=1)
         return shuffle_channels(torch.cat([self.short(first), self.long(second)], dim=1))
@@ -90,9 +83,7 @@ class Stage(nn.Module):
         self.units = nn.Sequential(*(Unit(width) for _ in range(4)))
         self.time = nn.Sequential(nn.Linear(TIME_SIZE, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(
-        self, x: Float[Tensor, "B width H W"], embedding: Float[Tensor, "B numbers"]
-    ) -> Float[Tensor, "B width H W"]:
+    def forward(self, x: Images, embedding: Float[Tensor, "B numbers"]) -> Images:
         """Apply the units, told the step."""
         return F.silu(self.units(x) + self.time(embedding)[:, :, None, None])
 
@@ -100,16 +91,14 @@ class Stage(nn.Module):
 class ShuffleUNet(nn.Module):
     """Noisy images and their steps, 1 to T, to one number a pixel and channel.
 
-    The encoder works at all of height and width and at half, with `width`, an even number, and 2
-    `width` channels, the middle at a quarter with 4 `width`. On the way back, what the encoder had
-    at a size joins what comes from below. A learned table holds `TIME_SIZE` numbers for each step.
-    Ronneberger, Fischer and Brox (2015); Ma, Zhang, Zheng and Sun (2018).
+    There are `width` channels, an even number, and twice as many at each half of height and width.
+    On the way back, what was there at a size joins what comes from below. A learned table holds
+    `TIME_SIZE` numbers for each step. Ronneberger, Fischer and Brox (2015); Ma et al. (2018).
     """
 
     def __init__(self, T: int, width: int = 32, shape: Shape = SHAPE) -> None:
         super().__init__()
-        check_sizes(T=T, width=width)
-        check_built_for(shape)
+        inputs.check_built_for(shape, T=T, width=width)
         if width % 2:
             raise ValueError(f"width must be even: a unit splits the channels, got {width}")
         self.T, self.shape, channels = T, shape, shape[0]
@@ -127,13 +116,11 @@ class ShuffleUNet(nn.Module):
         self.decode_whole, self.from_whole = Stage(2 * width), pointwise(2 * width, width)
         self.head = nn.Conv2d(width, channels, 1)
 
-    def forward(
-        self, x_t: Float[Tensor, "B C H W"], t: Int64[Tensor, "B"]
-    ) -> Float[Tensor, "B C H W"]:
+    def forward(self, x_t: Images, t: Steps) -> Images:
         """Return the prediction for each pixel, any real number."""
-        check_step(x_t, t, self.T, self.shape)
+        inputs.check_step(x_t, t, self.T, self.shape)
         embedding = self.embedding(t - 1)
-        whole = self.encode_whole(self.stem(own_type(x_t, self)), embedding)
+        whole = self.encode_whole(self.stem(inputs.own_type(x_t, self)), embedding)
         half = self.encode_half(self.to_half(whole), embedding)
         h = self.middle(self.to_quarter(half))
         h = self.decode_half(torch.cat([self.up(h), half], dim=1), embedding)

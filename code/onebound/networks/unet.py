@@ -7,31 +7,22 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from onebound.networks.inputs import (
-    SHAPE,
-    Shape,
-    check_built_for,
-    check_label,
-    check_sizes,
-    check_step,
-    own_type,
-)
+from onebound.networks import inputs
+from onebound.networks.inputs import SHAPE, Images, Shape, Steps
 from onebound.networks.time import waves
 
-WAVES = 64
-"""Sines and cosines that describe one step."""
+WAVES = 64  # sines and cosines that describe one step
+
+PerChannel = Float[Tensor, "B C 1 1"]
 
 
-def space_to_depth(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 4*C H//2 W//2"]:
-    """Turn each 2 x 2 patch into channels.
-
-    The result is stored channels last. Convolutions are fastest there, and keep it so.
-    """
+def space_to_depth(x: Images) -> Float[Tensor, "B 4*C H//2 W//2"]:
+    """Turn 2 x 2 patches into channels, stored last: convolutions are fastest there and keep it."""
     patches = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # (B, C, H, 2, W, 2)
     return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).permute(0, 3, 1, 2)
 
 
-def depth_to_space(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C//4 2*H 2*W"]:
+def depth_to_space(x: Images) -> Float[Tensor, "B C//4 2*H 2*W"]:
     """Undo `space_to_depth`."""
     patches = x.unflatten(1, (2, 2, -1))  # (B, 2, 2, C, H, W)
     return patches.permute(0, 4, 1, 5, 2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
@@ -40,8 +31,7 @@ def depth_to_space(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C//4 2*H 2*W
 class Conv(nn.Module):
     """A convolution of `size` x `size` places that keeps height and width; outside is 0.
 
-    The weights are a matrix with one row for each channel that comes out, because Muon takes
-    matrices: this optimiser makes all singular values of an update about equal.
+    The weights are a matrix, a row for each channel that comes out, because Muon takes matrices.
     """
 
     def __init__(self, width: int, out_width: int, size: int, *, zero: bool = False) -> None:
@@ -58,20 +48,17 @@ class Conv(nn.Module):
         return F.conv2d(x, kernel, self.bias, padding=self.shape[1] // 2)
 
 
-def modulate(
-    x: Float[Tensor, "B C H W"], scale: Float[Tensor, "B C 1 1"], shift: Float[Tensor, "B C 1 1"]
-) -> Float[Tensor, "B C H W"]:
+def modulate(x: Images, scale: PerChannel, shift: PerChannel) -> Images:
     """Give each image mean 0 and variance 1, then scale and shift each channel."""
     return torch.addcmul(shift, F.group_norm(x, 1), 1 + scale)
 
 
-def level_waves(x: Float[Tensor, "B C H W"], levels: int) -> Float[Tensor, "B waves H W"]:
+def level_waves(x: Images, levels: int) -> Float[Tensor, "B waves H W"]:
     """Sines and cosines of each pixel's value, whose `levels` periods are 1, 2, 4, ... grey levels.
 
     A grey level is 2 / 255 wide. A clean pixel is a whole number of levels, and its fastest waves
     are always 0 and 1. Where the noise is finer than a level, they show it, though it is lost in
-    the digits of the value itself. Kingma, Salimans, Poole and Ho (2021), appendix C, with other
-    periods.
+    the digits of the value. Kingma, Salimans, Poole and Ho (2021), appendix C, with other periods.
     """
     periods = 2.0 ** torch.arange(levels, device=x.device).reshape(-1, 1, 1)
     angles = (math.pi * 255 * (x[:, :, None] + 1) / periods).flatten(1, 2)
@@ -81,29 +68,22 @@ def level_waves(x: Float[Tensor, "B C H W"], levels: int) -> Float[Tensor, "B wa
 class Near(nn.Module):
     """x + f(x), f two 3 x 3 convolutions: a place hears from its neighbours."""
 
-    def __init__(self, width: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 3, zero=True)  # the block starts as the identity
-        self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B width H W"],
-        scale: Float[Tensor, "B width 1 1"],
-        shift: Float[Tensor, "B width 1 1"],
-    ) -> Float[Tensor, "B width H W"]:
+    def forward(self, x: Images, scale: PerChannel, shift: PerChannel) -> Images:
         """Return x + f(x), told the step."""
         h = self.first(F.silu(modulate(x, scale, shift)))
-        return x + self.second(self.dropout(F.silu(h)))
+        return x + self.second(F.silu(h))
 
 
 class Far(nn.Module):
     """x + f(x), f a matrix over the places between two over the channels: a place hears from all.
 
-    The matrix is the same for each channel and does not depend on the image: the token mixing of
-    an MLP-Mixer. It costs less than a 3 x 3 convolution as soon as `places` < 9 `width`. Tolstikhin
-    et al. (2021).
+    The matrix is one for all channels and images: the token mixing of an MLP-Mixer. It costs less
+    than a 3 x 3 convolution as soon as `places` < 9 `width`. Tolstikhin et al. (2021).
     """
 
     def __init__(self, width: int, places: int) -> None:
@@ -112,12 +92,7 @@ class Far(nn.Module):
         self.mix = nn.Parameter(torch.randn(places, places) / math.sqrt(places))
         self.second = Conv(width, width, 1, zero=True)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B width H W"],
-        scale: Float[Tensor, "B width 1 1"],
-        shift: Float[Tensor, "B width 1 1"],
-    ) -> Float[Tensor, "B width H W"]:
+    def forward(self, x: Images, scale: PerChannel, shift: PerChannel) -> Images:
         """Return x + f(x), told the step."""
         h = self.first(modulate(x, scale, shift)).permute(0, 2, 3, 1)  # channels last
         mixed = (self.mix @ h.flatten(1, 2)).view(h.shape).permute(0, 3, 1, 2)
@@ -127,16 +102,14 @@ class Far(nn.Module):
 class UNet(nn.Module):
     """Noisy images and their steps, 1 to T, to one number a pixel and channel.
 
-    Patches of 2 x 2 pixels become channels, and one block works at half of height and width.
-    Patches become channels again, and most blocks work at a quarter, a near and a far one in turn,
-    `pairs` of them. Back at half, what was there before is added to what comes from below, and two
-    blocks follow. Each block is told the step by a scale and a shift for each channel.
+    One block works at half of height and width, `pairs` of a near and a far one at a quarter. Back
+    at half, what was there before is added to what comes from below, and two blocks follow. Each
+    block is told the step by a scale and a shift for each channel.
 
     The result is (1 + d) F(x_t, t) + r x_t, with two numbers d and r that depend on the step alone:
     F need not carry the noisy image through all its layers to give a part of it back.
 
     There are `width` channels at half and `deep_width` at a quarter; multiples of 16 are fast.
-    `dropout` is the probability that a hidden number of a near block is dropped in training,
     `levels` are those of `level_waves`, and the network may be told one of `classes`. Ronneberger,
     Fischer and Brox (2015); Perez et al. (2018) for scale and shift; Karras et al. (2022) for the
     skip from the input to the output.
@@ -150,24 +123,22 @@ class UNet(nn.Module):
         width: int = 32,
         deep_width: int = 64,
         pairs: int = 2,
-        dropout: float = 0.0,
         levels: int = 0,
         classes: int = 0,
         shape: Shape = SHAPE,
     ) -> None:
         super().__init__()
-        check_sizes(T=T, width=width, deep_width=deep_width, pairs=pairs)
-        check_built_for(shape)
+        inputs.check_built_for(shape, T=T, width=width, deep_width=deep_width, pairs=pairs)
         self.T, self.levels, self.classes, self.shape = T, levels, classes, shape
         channels, places = shape[0], shape[1] * shape[2] // 16
         self.stem = Conv(4 * channels * (1 + 2 * levels), width, 3)
-        self.encode = Near(width, dropout)
+        self.encode = Near(width)
         self.down = Conv(4 * width, deep_width, 1)
         self.middle = nn.ModuleList()
         for _ in range(pairs):
-            self.middle += [Near(deep_width, dropout), Far(deep_width, places)]
+            self.middle += [Near(deep_width), Far(deep_width, places)]
         self.up = Conv(deep_width, 4 * width, 1)
-        self.decode = nn.ModuleList([Near(width, dropout), Near(width, dropout)])
+        self.decode = nn.ModuleList([Near(width), Near(width)])
         self.head = Conv(width, 4 * channels, 3, zero=True)
         self.register_buffer("features", waves(T, WAVES), persistent=False)
         # What the step tells: how strong each wave is; a scale and a shift for each channel of a
@@ -187,20 +158,15 @@ class UNet(nn.Module):
         if classes:  # what no label adds is 0, and stays so
             self.label = nn.Embedding(classes + 1, WAVES, padding_idx=classes)
 
-    def forward(
-        self,
-        x_t: Float[Tensor, "B C H W"],
-        t: Int64[Tensor, "B"],
-        y: Int64[Tensor, "B"] | None = None,
-    ) -> Float[Tensor, "B C H W"]:
+    def forward(self, x_t: Images, t: Steps, y: Int64[Tensor, "B"] | None = None) -> Images:
         """Return the prediction for each pixel, any real number.
 
         `y` is the class of each image, `classes` for "not told"; None tells nobody's.
         """
-        check_step(x_t, t, self.T, self.shape)
+        inputs.check_step(x_t, t, self.T, self.shape)
         known = self.features[t]
         if y is not None:
-            check_label(y, len(x_t), self.classes)
+            inputs.check_label(y, len(x_t), self.classes)
             known = known + self.label(y)
         parts = self.time(known)[:, :, None, None].split(list(self.told.values()), dim=1)
         told = dict(zip(self.told, parts, strict=True))
@@ -208,7 +174,7 @@ class UNet(nn.Module):
         def block(module: nn.Module, name: str, h: Tensor) -> Tensor:
             return module(h, scale=told[f"{name} scale"], shift=told[f"{name} shift"])
 
-        x = own_type(x_t, self)
+        x = inputs.own_type(x_t, self)
         pixels = torch.cat([x, level_waves(x, self.levels) * told["waves"]], dim=1)
         fine = block(self.encode, "encode", self.stem(space_to_depth(pixels)))
         h = self.down(space_to_depth(fine))

@@ -1,8 +1,10 @@
-"""How good digits are after minutes of training without labels, by two models.
+"""How good digits are after minutes of training without labels, by three models.
 
 "codes" is the VAE with a diffusion model of its codes, `onebound.zoo.latent`; "pixels" a U-Net that
-sees images, like `onebound.zoo.unet`. No label is told to either. Each is guided by an average of
-its own weights at an earlier time of the same training.
+sees images, like `onebound.zoo.unet`. Both are guided by an average of their own weights at an
+earlier time of the same training. "groups" is the U-Net of "pixels" again, told in which group of
+images that look alike an image is, and guided by itself untold. No label is told to any of them:
+`groups_of` finds the groups without.
 
 The budget is processor time of one thread, all that the training takes: a trial that finds how
 many steps will fit, the steps themselves, and their averages. It is `SECONDS` on the machine of the
@@ -13,22 +15,23 @@ takes 2.1 times as long for the same work.
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor, nn
 
-from onebound.data.images import to_signed, to_unit
+from onebound.data.images import to_unit
 from onebound.data.mnist import load_mnist, split_validation
-from onebound.diffusion.denoisers import Denoiser, clipped, even_steps, guided, respaced
-from onebound.diffusion.loss import denoising_loss, stratified_t
+from onebound.diffusion.denoisers import Denoiser, Network, clipped, even_steps, guided, respaced
 from onebound.diffusion.samplers import ddim, last
 from onebound.networks.unet import UNet
 from onebound.studies.scoreboard import judge
 from onebound.training.optimisers import averaged, muon
 from onebound.training.run import train
 from onebound.zoo import latent
-from onebound.zoo._unets import COSINE, from_v, tilted
+from onebound.zoo._unets import COSINE, for_samples, from_v
 
 SECONDS = {1: 57.0, 5: 285.0, 20: 1140.0}
 """Processor time for minutes of two cores: 2 * 60 / 2.1 for one."""
@@ -54,7 +57,26 @@ PIXELS: dict[str, Any] = {
     "earlier": 0.1,
     "strength": 2.0,
 }
-SETTINGS: dict[str, dict[str, Any]] = {"codes, 1 min": CODES | {"seconds": SECONDS[1]}}
+GROUPS: dict[str, Any] = {
+    **PIXELS,
+    "groups": 30,
+    "untold": 0.1,
+    "strength": 3.0,
+}
+"""The same, told one of so many groups; a share of the images is not."""
+WIDER: dict[int, dict[str, Any]] = {
+    1: {"seconds": SECONDS[1]},
+    5: {"seconds": SECONDS[5], "deep_width": 96},
+    20: {"seconds": SECONDS[20], "deep_width": 112, "pairs": 3},
+}
+"""The U-Net that makes the most of so many minutes."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "codes, 1 min": CODES | {"seconds": SECONDS[1]},
+    "codes, 5 min": CODES | {"seconds": SECONDS[5]},
+    "pixels, 1 min": PIXELS | WIDER[1],
+    "groups, 1 min": GROUPS | WIDER[1],
+    "groups, 5 min": GROUPS | WIDER[5],
+}
 SEEDS = (0, 1, 2)
 SMOKE: dict[str, Any] = {"seconds": 2.0, "n": 100}
 PARTS = 20
@@ -158,38 +180,59 @@ def codes(
     }
 
 
-def draw(denoise: Denoiser, n: int, seed: int, steps: int = 25) -> Tensor:
-    """Draw n images by DDIM without noise, in even steps with clipping."""
-    coarse, denoise = respaced(COSINE, clipped(denoise), even_steps(COSINE.T, steps))
-    noise = Generator().manual_seed(seed)
-    parts = [
-        torch.randn(len(part), 1, 28, 28, generator=noise) for part in torch.arange(n).split(250)
-    ]
-    return torch.cat([last(ddim(coarse, denoise, x_T, eta=0.0)) for x_T in parts])
+def groups_of(
+    images: UInt8[Tensor, "N 1 H W"], groups: int, seed: int, components: int = 40, rounds: int = 12
+) -> Int64[Tensor, "N"]:
+    """Put images into groups that look alike, by k-means on their first principal components.
+
+    Each group's centre is an image at first, then the mean of its group, `rounds` times.
+    """
+    x = to_unit(images).flatten(1)
+    x = x - x.mean(dim=0)
+    x = x @ torch.linalg.eigh(x.T @ x).eigenvectors[:, -components:]
+    order = Generator().manual_seed(seed)
+    centres = x[torch.randperm(len(x), generator=order)[:groups]]
+    for _ in range(rounds):
+        nearest = torch.cat([torch.cdist(part, centres).argmin(dim=1) for part in x.split(5000)])
+        size = nearest.bincount(minlength=groups).clamp(min=1)
+        centres = torch.zeros_like(centres).index_add(0, nearest, x) / size[:, None]
+    return nearest
 
 
 def pixels(
     images: Tensor, seed: int, seconds: float, n: int, recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """Train a U-Net, and draw images with it."""
+    """Train a U-Net, and draw images with it; with "groups" in its recipe it is told them.
+
+    The group of a sample is that of a training image chosen at random.
+    """
     start = time.process_time()
     torch.manual_seed(seed)
-    sizes = {key: recipe[key] for key in ("deep_width", "pairs")}
-    network = UNet(COSINE.T, **sizes)
-    weight = tilted(COSINE, recipe["tilt"]) / 784
+    groups = recipe.get("groups", 0)
+    sizes = {key: recipe[key] for key in ("deep_width", "pairs")} | {"classes": groups}
+    network, worse = UNet(COSINE.T, **sizes), UNet(COSINE.T, **sizes)
+    group = (
+        groups_of(images, groups, seed) if groups else torch.zeros(len(images), dtype=torch.int64)
+    )
+    objective = for_samples(recipe)
 
-    def loss(batch: Tensor) -> Tensor:
-        x_0, t = to_signed(batch), stratified_t(len(batch), COSINE.T)
-        return denoising_loss(COSINE, from_v(network), x_0, torch.randn_like(x_0), t, weight)
+    def told(y: Tensor) -> Network:
+        return partial(network, y=y) if groups else network
+
+    def loss(places: Tensor) -> Tensor:
+        return objective.loss(network, images[places], group[places])
 
     options = {key: recipe[key] for key in ("batch_size", "learning_rate", "warm_up", "earlier")}
-    found = spend(network, loss, images, seconds, seed=seed, optimiser=muon, **options)
-    trained = time.process_time()
-    worse = UNet(COSINE.T, **sizes)
+    left = seconds - (time.process_time() - start)
+    places = torch.arange(len(images))
+    found = spend(network, loss, places, left, seed=seed, optimiser=muon, **options)
     worse.load_state_dict(found.earlier)
-    denoise = from_v(network.eval())
-    drawn = draw(guided(denoise, from_v(worse.eval()), recipe["strength"]), n, seed)
+    trained = time.process_time()
+    guide = from_v(network.eval()) if groups else from_v(worse.eval())
+    shown = group[torch.randint(len(group), (n,), generator=Generator().manual_seed(seed))]
+    drawn = draw(lambda y: guided(from_v(told(y)), guide, recipe["strength"]), shown, seed)
     sampled = time.process_time()
+    alone = draw(lambda y: from_v(told(y)), shown, seed)
     return {
         "seconds": trained - start,
         "sampling": sampled - trained,
@@ -197,8 +240,21 @@ def pixels(
         "curve": found.curve,
         "parameters": sum(p.numel() for p in network.parameters()),
         **judge(drawn),
-        **{f"alone_{name}": value for name, value in judge(draw(denoise, n, seed)).items()},
+        **{f"alone_{name}": value for name, value in judge(alone).items()},
     }
+
+
+def draw(
+    denoiser_for: Callable[[Tensor], Denoiser], shown: Int64[Tensor, "n"], seed: int
+) -> Float[Tensor, "n 1 28 28"]:
+    """Draw an image for each label by DDIM without noise, in 25 even steps with clipping."""
+    noise, images = Generator().manual_seed(seed), []
+    for y in shown.split(250):
+        denoise = clipped(denoiser_for(y))
+        coarse, denoise = respaced(COSINE, denoise, even_steps(COSINE.T, 25))
+        x_T = torch.randn(len(y), 1, 28, 28, generator=noise)
+        images.append(last(ddim(coarse, denoise, x_T, eta=0.0)))
+    return torch.cat(images)
 
 
 def run(seed: int, model: str, seconds: float, n: int = 2000, **recipe: Any) -> dict[str, Any]:

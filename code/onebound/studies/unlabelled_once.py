@@ -3,14 +3,13 @@
 from typing import Any
 
 from onebound.studies import unlabelled
-from onebound.studies.unlabelled import CODES, PIXELS, SECONDS
+from onebound.studies.unlabelled import CODES, GROUPS, PIXELS, SECONDS, WIDER
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "codes, 5 min": CODES | {"seconds": SECONDS[5]},
     "codes, 20 min": CODES | {"seconds": SECONDS[20]},
-    "pixels, 1 min": PIXELS | {"seconds": SECONDS[1]},
-    "pixels, 5 min": PIXELS | {"seconds": SECONDS[5], "deep_width": 96},
-    "pixels, 20 min": PIXELS | {"seconds": SECONDS[20], "deep_width": 112, "pairs": 3},
+    "groups, 20 min": GROUPS | WIDER[20],
+    "pixels, 5 min": PIXELS | WIDER[5],
+    "pixels, 20 min": PIXELS | WIDER[20],
 }
 SEEDS = (0,)
 SMOKE = unlabelled.SMOKE

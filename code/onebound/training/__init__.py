@@ -1,4 +1,1 @@
-"""Training: the loop, the optimisers, the state of a run on disk. It knows no model.
-
-May import `checks` and `files`.
-"""
+"""Training: the loop, the optimisers, the state of a run on disk. It knows no model."""

@@ -8,31 +8,22 @@ import time
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from types import CodeType, TracebackType
-from typing import Any, Protocol, runtime_checkable
+from types import CodeType
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Shaped
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from onebound.files import write_whole
 
 EVERY = 30.0
 """Seconds between two states on disk."""
-DEVICES = ("cuda", "mps", "xpu")
-"""Whose noise is kept beside the processor's, where torch has them."""
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A model, an optimiser, a schedule: whatever gives its state and takes it back."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as tensors, numbers and containers of them."""
-
-    def load_state_dict(self, state: dict[str, Any], /) -> object:
-        """Take the state back."""
+Stateful = nn.Module | Optimizer | LRScheduler
+"""What gives its state and takes it back."""
 
 
 class Checkpoint:
@@ -70,12 +61,7 @@ class Checkpoint:
                 ) from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the file back."""
         if self.lock:
             self.lock.release()
@@ -90,7 +76,10 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         state = read(self.path)
-        if others := sorted(_differences(state["run"], self.run)):
+        theirs, ours = state["run"], self.run
+        both = [(name, theirs.get(name), ours.get(name)) for name in sorted({**theirs, **ours})]
+        others = [f"{n} is {a!r:.400} there, {b!r:.400} here" for n, a, b in both if a != b]
+        if others:
             raise ValueError(
                 f"{self.path} is a checkpoint of another run: {'; '.join(others)}. "
                 f"Name another file, or delete {self.path} to start anew"
@@ -99,8 +88,7 @@ class Checkpoint:
             part.load_state_dict(state["parts"][name])
         if self.writes:
             _set_noise(state["noise"])
-        place: tuple[Any, ...] = state["place"]
-        return place
+        return tuple(state["place"])
 
     def due(self) -> bool:
         """Whether the file, if any, is older than `EVERY` seconds."""
@@ -117,16 +105,6 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, sha256(content).digest() + content)
         self.saved = time.monotonic()
-
-    def way_on(self) -> str:
-        """Say how to go on from the last state, if there is one."""
-        if self.path is None or not self.path.exists():
-            return ""
-        return (
-            f". {self.path} is the last good state: to go on from it, call model.load_state_dict("
-            f"onebound.training.checkpoint.read({str(self.path)!r})['parts']['model']), and train "
-            "with a lower rate and another checkpoint"
-        )
 
 
 def read(path: Path | str) -> dict[str, Any]:
@@ -166,20 +144,10 @@ def name_of(function: object) -> str:
     return f"{name} of {', '.join(used)}" if used else name
 
 
-def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    pairs = {name: (theirs.get(name), ours.get(name)) for name in {**theirs, **ours}}
-    return [
-        f"{name} is {a!r:.400} there, {b!r:.400} here" for name, (a, b) in pairs.items() if a != b
-    ]
-
-
 def _noise() -> dict[str, Any]:
     """Return the state of the generators of all devices."""
-    found: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    for name, module in _devices():
-        states = getattr(module, "get_rng_state_all", module.get_rng_state)
-        found[name] = states()
-    return found
+    states = {n: getattr(m, "get_rng_state_all", m.get_rng_state)() for n, m in _devices()}
+    return {"cpu": torch.get_rng_state()} | states
 
 
 def _set_noise(found: Mapping[str, Any]) -> None:
@@ -195,7 +163,7 @@ def _set_noise(found: Mapping[str, Any]) -> None:
 
 
 def _devices() -> list[tuple[str, Any]]:
-    """Return those of `DEVICES` that are here."""
-    found = [(name, getattr(torch, name)) for name in DEVICES if hasattr(torch, name)]
+    """Return those that are here, of the kinds that have noise of their own."""
+    found = [(n, getattr(torch, n)) for n in ("cuda", "mps", "xpu") if hasattr(torch, n)]
     there = torch.backends.mps.is_available  # the one module that may not say
     return [(name, one) for name, one in found if getattr(one, "is_available", there)()]

@@ -16,9 +16,8 @@ def computes_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return device.type == "cpu" and any(
-        capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16")
-    )
+    units = ("avx512_bf16", "amx_bf16", "bf16")
+    return device.type == "cpu" and any(capabilities.get(name, False) for name in units)
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

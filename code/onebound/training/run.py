@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -77,9 +77,9 @@ def train(
     accelerator = Accelerator()
     device, main = accelerator.device, accelerator.is_main_process
     rank, processes = accelerator.process_index, accelerator.num_processes
-    n = _examples(data)
-    steps = _steps(n, epochs, batch_size, processes)
-    _check_rates(learning_rate, warm_up)
+    _check(data, epochs, batch_size, processes, learning_rate, warm_up)
+    n = len(data[0])
+    steps = n // batch_size
     objective = accelerator.prepare(_Objective(model, loss))  # moves the model to `device`
     optimisers = optimiser(model, learning_rate)
     rate = partial(loop.rate, steps=epochs * steps, warm_up=warm_up)
@@ -103,7 +103,10 @@ def train(
                 average.to(device)
             total = torch.tensor(sofar, device=device)
             places = loop.shuffled(n, batch_size, seed, number)[done:]  # the same in all processes
-            bar = _bar([part.chunk(processes)[rank] for part in places], number, steps, shown=main)
+            mine = [part.chunk(processes)[rank] for part in places]
+            # Progress on a terminal or in a live notebook; the build of the book turns it off.
+            quiet = not main or "TQDM_DISABLE" in os.environ
+            bar = tqdm(mine, f"epoch {number}", steps, leave=False, initial=done, disable=quiet)
             batches = (tuple(part[place].to(device) for part in data) for place in bar)
             means = loop.descend(model, objective, batches, optimisers, rates)
             for step, mean in enumerate(means, done + 1):
@@ -140,29 +143,23 @@ class _Objective(nn.Module):
             return self.loss(*batch)
 
 
-def _examples(data: Sequence[Tensor]) -> int:
-    sizes = {len(part) for part in data}
-    if len(sizes) != 1:
-        raise ValueError(f"expected data of one length, got {[len(part) for part in data]}")
-    return sizes.pop()
-
-
-def _steps(n: int, epochs: int, batch_size: int, processes: int) -> int:
-    """Return the steps of an epoch."""
+def _check(
+    data: Sequence[Tensor], epochs: int, batch_size: int, processes: int, rate: float, warm_up: int
+) -> None:
+    """Refuse what makes no run."""
+    sizes = [len(part) for part in data]
+    if len(set(sizes)) != 1:
+        raise ValueError(f"expected data of one length, got {sizes}")
     check_positive("epochs", epochs)
     check_positive("batch_size", batch_size)
     if batch_size % processes:
         raise ValueError(
             f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
         )
-    if n < batch_size:
-        raise ValueError(f"got {n} examples, fewer than one batch of {batch_size}")
-    return n // batch_size
-
-
-def _check_rates(learning_rate: float, warm_up: int) -> None:
-    if not 0 <= learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be finite and at least 0, got {learning_rate!r}")
+    if sizes[0] < batch_size:
+        raise ValueError(f"got {sizes[0]} examples, fewer than one batch of {batch_size}")
+    if not 0 <= rate < math.inf:
+        raise ValueError(f"learning_rate must be finite and at least 0, got {rate!r}")
     if not isinstance(warm_up, int) or isinstance(warm_up, bool) or warm_up < 0:
         raise ValueError(f"warm_up must be a whole number of at least 0, got {warm_up!r}")
 
@@ -175,17 +172,11 @@ def _check_finite(model: nn.Module, total: Tensor, place: str, kept: Checkpoint)
     weights = [p.detach() for p in model.parameters()]
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     if not torch.stack([x.isfinite().all() for x in (total, *gradients, *weights)]).all():
-        raise FloatingPointError(
-            f"a loss, gradient or weight is not finite at {place}: lower learning_rate"
-            f"{kept.way_on()}"
-        )
-
-
-def _bar(places: Sequence[Tensor], epoch: int, steps: int, *, shown: bool) -> Iterable[Tensor]:
-    """Show progress on a terminal or in a live notebook; the build of the book turns it off."""
-    disable = not shown or "TQDM_DISABLE" in os.environ
-    done = steps - len(places)
-    bar: Iterable[Tensor] = tqdm(
-        places, f"epoch {epoch}", total=steps, initial=done, leave=False, disable=disable
-    )
-    return bar
+        message = f"a loss, gradient or weight is not finite at {place}: lower learning_rate"
+        if kept.path and kept.path.exists():
+            message += (
+                f". {kept.path} is the last good state: to go on from it, call model."
+                f"load_state_dict(onebound.training.checkpoint.read({str(kept.path)!r})['parts']"
+                "['model']), and train with a lower rate and another checkpoint"
+            )
+        raise FloatingPointError(message)

@@ -15,8 +15,10 @@ from torch import Generator, Tensor
 from onebound.checks import check_latents, check_positive
 from onebound.distributions import kl_normal_standard, sample_normal
 
+Answers = Float[Tensor, "N L"]
 
-def activity(mu: Float[Tensor, "N L"]) -> Float[Tensor, "L"]:
+
+def activity(mu: Answers) -> Float[Tensor, "L"]:
     """Variance over images of each unit's posterior mean (`[eq-activity]`).
 
     Above 0.01 a unit counts as active. Burda, Grosse and Salakhutdinov (2016), section 5.
@@ -25,16 +27,14 @@ def activity(mu: Float[Tensor, "N L"]) -> Float[Tensor, "L"]:
     return mu.var(0)
 
 
-def kl_per_unit(mu: Float[Tensor, "N L"], logvar: Float[Tensor, "N L"]) -> Float[Tensor, "L"]:
+def kl_per_unit(mu: Answers, logvar: Answers) -> Float[Tensor, "L"]:
     """Nats that each unit spends, averaged over images: the summands of `[eq-kl-standard]`."""
     _check_codes(mu, logvar)
     units = kl_normal_standard(mu.reshape(-1, 1), logvar.reshape(-1, 1))
     return units.reshape(mu.shape).mean(0)
 
 
-def log_components(
-    z: Float[Tensor, "S L"], mu: Float[Tensor, "N L"], logvar: Float[Tensor, "N L"]
-) -> Float64[Tensor, "S N"]:
+def log_components(z: Float[Tensor, "S L"], mu: Answers, logvar: Answers) -> Float64[Tensor, "S N"]:
     """Log-density of every code under the posterior of every image (`[eq-aggregate-posterior]`).
 
     In nats. The log of the mean of exp over the last axis is the aggregate posterior's log-density.
@@ -61,10 +61,7 @@ class Information(NamedTuple):
 
 
 def information(
-    mu: Float[Tensor, "N L"],
-    logvar: Float[Tensor, "N L"],
-    codes: int,
-    generator: Generator | None = None,
+    mu: Answers, logvar: Answers, codes: int, generator: Generator | None = None
 ) -> Information:
     """Split the rate of N images into information and mismatch (`[eq-rate-split]`).
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from onebound.distributions import log_prob_normal
 
+Vector = Float[Tensor, "d"]
+Draws = Float[Tensor, "S d"]
+
 
 def reparameterisation_gradient(
-    f: Callable[[Tensor], Tensor],
-    mu: Float[Tensor, "d"],
-    logvar: Float[Tensor, "d"],
-    eps: Float[Tensor, "S d"],
+    f: Callable[[Tensor], Tensor], mu: Vector, logvar: Vector, eps: Draws
 ) -> Float[Tensor, "S 2*d"]:
     """Differentiate f(mu + sigma * eps) along the draw (`[eq-reparameterisation]`).
 
@@ -31,11 +31,7 @@ def reparameterisation_gradient(
 
 
 def score_function_gradient(
-    f: Callable[[Tensor], Tensor],
-    mu: Float[Tensor, "d"],
-    logvar: Float[Tensor, "d"],
-    eps: Float[Tensor, "S d"],
-    baseline: float = 0.0,
+    f: Callable[[Tensor], Tensor], mu: Vector, logvar: Vector, eps: Draws, baseline: float = 0.0
 ) -> Float[Tensor, "S 2*d"]:
     """Weigh the score, the gradient of log q(z), with f(z) - baseline (`[eq-score-function]`).
 

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from onebound.checks import check_positive, trusted, trusting
+from onebound.distributions import Nats
+from onebound.networks.inputs import Images
 from onebound.vae.model import VAE
 
 
@@ -62,12 +64,8 @@ def _check_weights(log_w: Tensor, least: int) -> None:
 
 @torch.no_grad()
 def importance_weighted_bound(
-    model: VAE,
-    images: Float[Tensor, "N C H W"],
-    k: int,
-    generator: Generator | None = None,
-    at_once: int = 200,
-) -> Float[Tensor, "N"]:
+    model: VAE, images: Images, k: int, generator: Generator | None = None, at_once: int = 200
+) -> Nats:
     """Log of the average of k importance weights for each image, in nats (`[eq-iwae]`).
 
     In the mean a lower bound on log p(x), the tighter the larger k. `at_once` latents pass the

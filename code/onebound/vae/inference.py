@@ -4,30 +4,24 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from onebound.networks.inputs import Images, Latents
 from onebound.vae.model import VAE
 
 
 class Given(nn.Module):
     """An encoder that gives the answers it was made with, one for each image."""
 
-    def __init__(self, mu: Float[Tensor, "B L"], logvar: Float[Tensor, "B L"]) -> None:
+    def __init__(self, mu: Latents, logvar: Latents) -> None:
         super().__init__()
         self.mu, self.logvar = mu, logvar
 
-    def forward(
-        self, x: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+    def forward(self, x: Images) -> tuple[Latents, Latents]:
         """Return `mu` and `logvar`, whatever the images."""
         return self.mu, self.logvar
 
 
 def log_weights(
-    model: VAE,
-    x: Float[Tensor, "B C H W"],
-    mu: Float[Tensor, "B L"],
-    logvar: Float[Tensor, "B L"],
-    k: int,
-    generator: Generator | None = None,
+    model: VAE, x: Images, mu: Latents, logvar: Latents, k: int, generator: Generator | None = None
 ) -> Float[Tensor, "B {k}"]:
     """Log importance weights of k draws from a Gaussian of each image's own (`[eq-vae-weights]`).
 
@@ -38,8 +32,8 @@ def log_weights(
 
 
 def fit_posterior(
-    model: VAE, x: Float[Tensor, "B C H W"], steps: int = 150, generator: Generator | None = None
-) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+    model: VAE, x: Images, steps: int = 150, generator: Generator | None = None
+) -> tuple[Latents, Latents]:
     """Search for the Gaussian with the highest bound, for each image alone (`[eq-inference-gaps]`).
 
     Starts from the encoder's answer and climbs the bound of four draws by Adam, with a rate that
@@ -52,8 +46,7 @@ def fit_posterior(
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / steps)
         bound = log_weights(model, x, mu, logvar, 4, generator).mean(1)
-        gradients = torch.autograd.grad(-bound.sum(), q)
-        for part, gradient in zip(q, gradients, strict=True):
-            part.grad = gradient
+        optimiser.zero_grad()
+        (-bound.sum()).backward(inputs=q)
         optimiser.step()
     return mu.detach(), logvar.detach()

@@ -13,13 +13,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from onebound.checks import check_images, check_latents, check_positive
-from onebound.distributions import (
-    kl_normal_standard,
-    log_prob_normal,
-    noise_like,
-    sample_normal,
-)
+from onebound.distributions import kl_normal_standard, log_prob_normal, noise_like, sample_normal
 from onebound.likelihoods import log_prob_bernoulli
+from onebound.networks.inputs import Images, Latents
+
+LogProb = Callable[[Tensor, Tensor], Tensor]
 
 
 class Bound(NamedTuple):
@@ -40,7 +38,7 @@ class Decoder(Protocol):
 
     latent_size: int
 
-    def __call__(self, z: Float[Tensor, "B L"], /) -> Float[Tensor, "B ..."]:
+    def __call__(self, z: Latents, /) -> Float[Tensor, "B ..."]:
         """Return the parameters."""
 
 
@@ -52,37 +50,32 @@ class VAE(nn.Module):
     """
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: Decoder,
-        log_prob: Callable[[Tensor, Tensor], Tensor] = log_prob_bernoulli,
+        self, encoder: nn.Module, decoder: Decoder, log_prob: LogProb = log_prob_bernoulli
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.log_prob = log_prob
 
-    def encode(
-        self, x: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]]:
+    def encode(self, x: Images) -> tuple[Latents, Latents]:
         """Mean and log-variance of q(z|x)."""
         check_images(x, 0, 1)
         mu, logvar = self.encoder(x)
         return mu.to(x.dtype), logvar.to(x.dtype)  # a network may answer in bfloat16
 
-    def decode(self, z: Float[Tensor, "B L"]) -> Float[Tensor, "B ..."]:
+    def decode(self, z: Latents) -> Float[Tensor, "B ..."]:
         """Parameters of p(x|z)."""
         check_latents(z, self.decoder.latent_size)
         return self.decoder(z).to(z.dtype)
 
-    def bound(self, x: Float[Tensor, "B C H W"], generator: Generator | None = None) -> Bound:
+    def bound(self, x: Images, generator: Generator | None = None) -> Bound:
         """Estimate the evidence lower bound of each image by one draw (`[eq-elbo-estimate]`)."""
         mu, logvar = self.encode(x)
         z = sample_normal(mu, logvar, generator)
         return Bound(self.log_prob(x, self.decode(z)), kl_normal_standard(mu, logvar))
 
     def log_weights(
-        self, x: Float[Tensor, "B C H W"], k: int, generator: Generator | None = None
+        self, x: Images, k: int, generator: Generator | None = None
     ) -> Float[Tensor, "B {k}"]:
         """Log importance weights log p(x, z) - log q(z|x) of k draws z ~ q (`[eq-vae-weights]`).
 

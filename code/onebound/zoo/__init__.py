@@ -1,4 +1,1 @@
-"""Trained models, one module each, with weights and card beside it; `cards` loads them.
-
-May import everything but `baselines` and `studies`.
-"""
+"""Trained models, one module each, with weights and card beside it; `cards` loads them."""

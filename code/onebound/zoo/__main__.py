@@ -15,7 +15,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from safetensors.torch import save as bytes_of
 
 from onebound.data.fetch import SHA256
@@ -35,7 +35,8 @@ def make(entry: Entry, work: Path) -> Card | None:
     is too poor to be measured.
     """
     name = entry.__name__.rpartition(".")[2]
-    main = Accelerator().is_main_process  # a PartialState of its own misses processes on a CPU
+    accelerator = Accelerator()  # a PartialState of its own misses processes on a CPU
+    main = accelerator.is_main_process
     checkpoint, records = work / "checkpoint", work / "history.json"
     going_on = checkpoint.exists() and records.exists()
     history = json.loads(records.read_text(encoding="utf-8")) if going_on else {}
@@ -53,17 +54,18 @@ def make(entry: Entry, work: Path) -> Card | None:
     }
     weights = bytes_of(stored)
     model.load_state_dict(stored)
-    last = record
+    device = {"device": accelerator.device.type, "processes": accelerator.num_processes}
+    python = {"threads": torch.get_num_threads(), "python": platform.python_version()}
     card = Card(
         name=name,
         recipe=entry.RECIPE,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        steps=int(last["steps"]),
-        images_seen=int(last.get("images", last["steps"] * entry.RECIPE["batch_size"])),
-        seconds=round(last["seconds"], 1),
+        steps=int(record["steps"]),
+        images_seen=int(record.get("images", record["steps"] * entry.RECIPE["batch_size"])),
+        seconds=round(record["seconds"], 1),
         history=list(history.values()),
         metrics={},
-        machine=machine() | on(),
+        machine=machine() | device | python,
         versions={package: metadata.version(package) for package in ("torch", "numpy")},
         data=SHA256,
         weights=sha256(weights).hexdigest(),
@@ -87,17 +89,6 @@ def make(entry: Entry, work: Path) -> Card | None:
 def write_card(card: Card, path: Path) -> None:
     """Write a card as JSON."""
     write_whole(path, json.dumps(asdict(card), indent=1).encode() + b"\n")
-
-
-def on() -> dict[str, object]:
-    """Say what of a machine the training runs on."""
-    state = PartialState()
-    return {
-        "threads": torch.get_num_threads(),
-        "device": state.device.type,
-        "processes": state.num_processes,
-        "python": platform.python_version(),
-    }
 
 
 def main() -> None:

@@ -32,7 +32,6 @@ SIZES = ("width", "deep_width", "pairs", "levels", "classes")
 RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
 """What of a recipe is for `onebound.training.run.train`."""
 
-
 COSINE = cosine_schedule(1000)
 """The steps of the networks that are trained for samples."""
 
@@ -60,16 +59,11 @@ class Objective:
         t = stratified_t(len(x_0), self.schedule.T, noise).to(x_0.device)
         eps = noise_like(x_0, noise)
         if self.untold is not None:
-            told = partial(network, y=hidden(y, self.untold, cast(UNet, network).classes, noise))
+            # The network learns to do without the labels that it is not told.
+            untold = torch.rand(len(y), generator=noise).to(y.device) < self.untold
+            told = partial(network, y=y.masked_fill(untold, cast(UNet, network).classes))
         denoise = denoiser(self.schedule, told, self.x_0_from)
         return denoising_loss(self.schedule, denoise, x_0, eps, t, self.weight)
-
-
-def hidden(
-    y: Int64[Tensor, "B"], share: float, untold: int, noise: Generator | None
-) -> Int64[Tensor, "B"]:
-    """Put `untold` in the place of a share of the labels: the network learns to do without."""
-    return y.masked_fill(torch.rand(len(y), generator=noise).to(y.device) < share, untold)
 
 
 def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "steps"]:
@@ -82,7 +76,7 @@ def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "steps"]:
     return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
 
 
-def sized(recipe: dict[str, Any], T: int, shape: Shape = SHAPE) -> UNet:
+def sized(recipe: dict[str, Any], T: int = COSINE.T, shape: Shape = SHAPE) -> UNet:
     """Return the network of a recipe before training."""
     torch.manual_seed(recipe["seed"])
     return UNet(T, **{key: recipe[key] for key in SIZES if key in recipe}, shape=shape)
@@ -133,7 +127,7 @@ def validation(
 
 
 def fit_digits(
-    network: UNet, objective: Objective, recipe: dict[str, Any], checkpoint: Path
+    recipe: dict[str, Any], objective: Objective, network: UNet, checkpoint: Path
 ) -> Iterator[dict[str, float]]:
     """Train on the first 50,000 images as a recipe says, and look at every fifth held out.
 
@@ -142,11 +136,9 @@ def fit_digits(
     """
     images, labels, *_ = load_mnist()
     (levels, others), (y, answers) = split_validation(images), split_validation(labels)
-    options = {key: recipe[key] for key in RUN}
     held_out = others[::5], answers[::5]
-    for epoch, seen in fit(
-        network, objective, levels, y, held_out, checkpoint=checkpoint, **options
-    ):
+    options = {"checkpoint": checkpoint} | {key: recipe[key] for key in RUN}
+    for epoch, seen in fit(network, objective, levels, y, held_out, **options):
         yield record(epoch, validation=seen)
 
 

@@ -76,9 +76,7 @@ def record(epoch: Any, **more: Any) -> dict[str, Any]:
 
 def names() -> list[str]:
     """Return the names of all models."""
-    return sorted(
-        file.stem for file in FOLDER.glob("*.py") if file.stem[0] != "_" and file.stem != "cards"
-    )
+    return sorted(file.stem for file in FOLDER.glob("[!_]*.py") if file.stem != "cards")
 
 
 def files(entry: Entry) -> tuple[Path, Path]:

@@ -9,13 +9,7 @@ from onebound.vae.model import VAE
 from onebound.zoo import vae_conv
 from onebound.zoo.cards import load_model
 
-RECIPE: dict[str, Any] = {
-    "draws": 8,
-    "epochs": 7,
-    "batch_size": 16,
-    "learning_rate": 1e-3,
-    "seed": 1,
-}
+RECIPE: dict[str, Any] = dict(draws=8, epochs=7, batch_size=16, learning_rate=1e-3, seed=1)
 
 
 def build() -> VAE:
@@ -28,7 +22,7 @@ def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:
     recipe = dict(RECIPE)
     draws = recipe.pop("draws")
     bound = lambda x: log_mean_exp(model.log_weights(x, draws))  # noqa: E731
-    yield from vae_conv.fit(model, bound, checkpoint, **recipe)
+    return vae_conv.fit(recipe, model, checkpoint, bound)
 
 
 measure = vae_conv.measure

@@ -1,8 +1,6 @@
 """The U-Net, trained for good samples: the loss of v, late steps counting more."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 from onebound.diffusion.denoisers import Denoiser, Network, guided
 from onebound.networks.unet import UNet
@@ -10,36 +8,18 @@ from onebound.zoo import unet_small
 from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 from onebound.zoo.cards import load_model
 
-RECIPE: dict[str, Any] = {
-    "width": 32,
-    "deep_width": 112,
-    "pairs": 3,
-    "tilt": 2.0,
-    "epochs": 34,
-    "batch_size": 64,
-    "learning_rate": 0.03,
-    "warm_up": 100,
-    "seed": 0,
-}
+RECIPE = unet_small.RECIPE | dict(width=32, deep_width=112, pairs=3, epochs=34, batch_size=64)
 SCHEDULE = COSINE
 denoiser_of = from_v
 """Reads x_0_hat off the network, whose output is v_hat."""
-
-
-def build() -> UNet:
-    """Return the network before training."""
-    return sized(RECIPE, SCHEDULE.T)
+build = partial(sized, RECIPE)
+train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 
 
 def guided_by_small(network: Network, strength: float = 2.5) -> Denoiser:
     """Guide the network away from the errors of `unet_small`."""
     small, _ = load_model(unet_small)
     return guided(denoiser_of(network), unet_small.denoiser_of(small), strength)
-
-
-def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
-    """Lower the squared error of v_hat; the network ends with averaged weights."""
-    yield from fit_digits(network, for_samples(RECIPE), RECIPE, checkpoint)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:

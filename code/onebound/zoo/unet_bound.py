@@ -1,7 +1,7 @@
 """The U-Net trained by the bound itself, over steps of equal ratios of the SNR."""
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,13 @@ from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
 from onebound.zoo._unets import Objective, fit_digits, sized
 
-RECIPE: dict[str, Any] = {
-    "width": 96,
-    "deep_width": 64,
-    "pairs": 2,
-    "levels": 7,
-    "epochs": 36,
-    "batch_size": 64,
-    "learning_rate": 0.02,
-    "warm_up": 100,
-    "seed": 0,
-}
+RUN = dict(epochs=36, batch_size=64, learning_rate=0.02, warm_up=100, seed=0)
+RECIPE: dict[str, Any] = dict(width=96, deep_width=64, pairs=2, levels=7) | RUN
 LAST = -6.0
 """Log-SNR of the noisiest step."""
 SCHEDULE = log_snr_schedule(1000, last=LAST)
 FINER = log_snr_schedule(4000, last=LAST)
-
-
-def build() -> UNet:
-    """Return the network before training."""
-    return sized(RECIPE, SCHEDULE.T)
+build = partial(sized, RECIPE)
 
 
 def with_steps(network: UNet, schedule: Schedule) -> Denoiser:
@@ -67,7 +54,7 @@ def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Lower the bound's terms, each step's squared error by its weight in the bound."""
     weight, _ = kl_coefficients(SCHEDULE, reverse_variance(SCHEDULE))
     objective = Objective(SCHEDULE, background().x_0_from_residual, SCHEDULE.T * weight)
-    yield from fit_digits(network, objective, RECIPE, checkpoint)
+    return fit_digits(RECIPE, objective, network, checkpoint)
 
 
 def measure(network: UNet) -> dict[str, list[float]]:
@@ -97,10 +84,8 @@ def groups(
     noise, chances = Generator().manual_seed(0), equal_chances(schedule)
 
     def nats(x_0: Tensor) -> Tensor:
-        draws = [
-            bound(schedule, denoise, x_0, variance, generator=noise, chances=chances)
-            for _ in range(4)
-        ]
+        draw = partial(bound, schedule, denoise, x_0, variance, generator=noise, chances=chances)
+        draws = [draw() for _ in range(4)]
         terms = [(d.log_likelihood, -d.kl_steps.sum(1), -d.kl_prior) for d in draws]
         return torch.stack([torch.stack(term, dim=1) for term in terms]).mean(0)
 

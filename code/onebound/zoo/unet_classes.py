@@ -1,8 +1,10 @@
-"""The U-Net that may be told which digit to draw; else trained as `unet` is."""
+"""The U-Net that may be told which digit to draw; else trained as `unet` is.
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+It learns to do without a label from the tenth of the images whose label it is not told.
+"""
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Int64
@@ -14,7 +16,7 @@ from onebound.diffusion.denoisers import Denoiser, Network, guided
 from onebound.evaluation import protocol
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.networks.unet import UNet
-from onebound.zoo import digits
+from onebound.zoo import digits, unet
 from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 from onebound.zoo.cards import load_model
 
@@ -22,27 +24,12 @@ UNTOLD = 10
 """The label that tells nothing."""
 STRENGTH = 1.25
 """Of guidance: of 1, 1.25, 1.5, 2 the nearest to validation images by the Frechet distance."""
-RECIPE: dict[str, Any] = {
-    "width": 32,
-    "deep_width": 112,
-    "pairs": 3,
-    "classes": UNTOLD,
-    "untold": 0.1,
-    "tilt": 2.0,
-    "epochs": 28,
-    "batch_size": 64,
-    "learning_rate": 0.02,
-    "warm_up": 100,
-    "seed": 0,
-}
+RECIPE = unet.RECIPE | dict(classes=UNTOLD, untold=0.1, epochs=28, learning_rate=0.02)
 SCHEDULE = COSINE
 denoiser_of = from_v
 """Reads x_0_hat off the network, whose output is v_hat."""
-
-
-def build() -> UNet:
-    """Return the network before training."""
-    return sized(RECIPE, SCHEDULE.T)
+build = partial(sized, RECIPE)
+train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 
 
 def told(network: UNet, y: Int64[Tensor, "B"]) -> Network:
@@ -56,11 +43,6 @@ def guided_by_labels(network: UNet, y: Int64[Tensor, "B"], strength: float = STR
     Classifier-free guidance (`[eq-label-guidance]`), Ho and Salimans (2022); strength 1 is none.
     """
     return guided(denoiser_of(told(network, y)), denoiser_of(network), strength)
-
-
-def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
-    """Lower the squared error of v_hat; all labels but a tenth are told."""
-    yield from fit_digits(network, for_samples(RECIPE), RECIPE, checkpoint)
 
 
 def some_labels(n: int) -> Int64[Tensor, "n"]:

@@ -1,33 +1,19 @@
 """A smaller U-Net trained for minutes: what "A run" trains live, and a guide for `unet`."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from onebound.networks.unet import UNet
 from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 
-RECIPE: dict[str, Any] = {
-    "tilt": 2.0,
-    "epochs": 2,
-    "batch_size": 32,
-    "learning_rate": 0.03,
-    "warm_up": 100,
-    "seed": 0,
-}
+RECIPE: dict[str, Any] = dict(
+    tilt=2.0, epochs=2, batch_size=32, learning_rate=0.03, warm_up=100, seed=0
+)
 SCHEDULE = COSINE
 denoiser_of = from_v
 """Reads x_0_hat off the network, whose output is v_hat."""
-
-
-def build() -> UNet:
-    """Return the network before training."""
-    return sized(RECIPE, SCHEDULE.T)
-
-
-def train(network: UNet, checkpoint: Path) -> Iterator[dict[str, float]]:
-    """Do what `unet` does, for a shorter time."""
-    yield from fit_digits(network, for_samples(RECIPE), RECIPE, checkpoint)
+build = partial(sized, RECIPE)
+train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 
 
 def measure(network: UNet) -> dict[str, list[float]]:

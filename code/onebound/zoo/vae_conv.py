@@ -1,6 +1,7 @@
 """A convolutional VAE, trained by its evidence lower bound: what "Measuring a VAE" measures."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from onebound.vae.importance import importance_weighted_bound
 from onebound.vae.model import VAE
 from onebound.zoo.cards import record
 
+Objective = Callable[[Tensor], Tensor]  # images to a bound for each
 RECIPE: dict[str, Any] = {"epochs": 40, "batch_size": 64, "learning_rate": 3e-3, "seed": 0}
 
 
@@ -25,24 +27,23 @@ def build() -> VAE:
     return VAE(ConvEncoder(32, 20, growth=4), ConvDecoder(32, 20, growth=4))
 
 
-def train(model: VAE, checkpoint: Path) -> Iterator[dict[str, float]]:
-    """Raise the evidence lower bound."""
-    yield from fit(model, lambda x: model.bound(x).elbo, checkpoint, **RECIPE)
-
-
 def fit(
-    model: VAE, bound: Callable[[Tensor], Tensor], checkpoint: Path, **recipe: Any
+    recipe: dict[str, Any], model: VAE, checkpoint: Path, bound: Objective | None = None
 ) -> Iterator[dict[str, float]]:
-    """Raise a bound on the first 50,000 images, binarised anew each time they are shown.
+    """Raise the ELBO, or another bound, of the first 50,000 images, binarised anew when shown.
 
     Yields one record an epoch, with the mean of minus the bound ("loss") and of the bound on the
     10,000 validation images ("validation"), nats.
     """
     images, held_out = split_validation(load_mnist().train_images)
     held_out = static_binarisation(held_out)
+    bound = bound or (lambda x: model.bound(x).elbo)
     loss = lambda batch: -bound(binarise(batch))  # noqa: E731
     for epoch in run(model, loss, images, **recipe, checkpoint=checkpoint):
         yield record(epoch, validation=per_example(bound, held_out).mean().item())
+
+
+train = partial(fit, RECIPE)
 
 
 def measure(model: VAE) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from conftest import GLUE, Book
+from conftest import GLUE, Book, with_outputs_of
 
 from bookbuild.checks.compare import TOLERANCES, compare, disagreement
 from bookbuild.run.values import RECORD, record
@@ -80,14 +80,20 @@ myst_nb.glue("value", "100.0", display=False)
 myst_nb.glue("run-seconds", "20", display=False)"""
 
 
+@pytest.fixture(scope="module")
+def _recorded_once(_built_once: Book, tmp_path_factory: pytest.TempPathFactory) -> Book:
+    book = with_outputs_of(_built_once, tmp_path_factory.mktemp("recorded"))
+    book.write("book/tolerances.toml", '[share]\n"*-seconds" = inf\n"*" = 0.1\n')
+    book.edit("book/one.md", GLUE, TWO_VALUES)
+    book.execute()
+    record(book.root)
+    return book
+
+
 @pytest.fixture
-def recorded(settled: Book) -> Book:
+def recorded(_recorded_once: Book, tmp_path: Path) -> Book:
     """The book with a number and a time in it, both written down."""
-    settled.write("book/tolerances.toml", '[share]\n"*-seconds" = inf\n"*" = 0.1\n')
-    settled.edit("book/one.md", GLUE, TWO_VALUES)
-    settled.execute()
-    record(settled.root)
-    return settled
+    return with_outputs_of(_recorded_once, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,9 @@ def test_all_faults_come_at_once(built: Book):
     assert pages == {"index", "one", "part/two"}
 
 
-def test_cells_may_hide_what_they_hide(book: Book):
+def test_cells_may_hide_what_they_hide(executed: Book):
     shown = "print('a word')"
-    book.page(
+    executed.page(
         "one",
         PLACE,
         cell("import myst_nb\nmyst_nb.glue('value', 1)", ":tags: [remove-output]"),
@@ -133,15 +133,15 @@ def test_cells_may_hide_what_they_hide(book: Book):
         cell(shown, ":tags: [remove-input, remove-output]"),
         cell("myst_nb.glue('other', 1, display=False)"),
     )
-    book.build()  # which ends with the gate
-    assert book.html("one").count("a word") == 4 + 3  # four outputs, three sources
+    executed.build()  # which ends with the gate
+    assert executed.html("one").count("a word") == 4 + 3  # four outputs, three sources
 
 
-def test_a_cell_that_never_runs_is_found(book: Book):
-    book.page("one", PLACE, cell(""), cell("1", ":tags: [skip-execution]"), cell("2"))
-    book.edit("book/index.md", "{glue:}`one.md::value`", "2")
+def test_a_cell_that_never_runs_is_found(executed: Book):
+    executed.page("one", PLACE, cell(""), cell("1", ":tags: [skip-execution]"), cell("2"))
+    executed.edit("book/index.md", "{glue:}`one.md::value`", "2")
     with pytest.raises(BookError) as caught:
-        book.build()
+        executed.build()
     assert str(caught.value).splitlines()[1:] == [
         "one, code cell 1: did not run",
         "one, code cell 2: did not run",

@@ -34,17 +34,17 @@ def test_what_does_not(wrong: dict, fault: str):
     assert list(limits.faults_of(shape, LIMITS, {"another": {"inner"}})) == [fault]
 
 
-def test_the_gate_knows_the_pages_that_are_done(book: Book):
-    assert list(limits.shape_faults(book.root)) == []
-    book.write("book/shape.toml", RULES)
-    assert list(limits.shape_faults(book.root)) == []
-    book.write("book/shape.toml", RULES.replace("[]", '["one", "three"]'))
-    words, picture, absent = limits.shape_faults(book.root)
+def test_the_gate_knows_the_pages_that_are_done(executed: Book):
+    assert list(limits.shape_faults(executed.root)) == []
+    executed.write("book/shape.toml", RULES)
+    assert list(limits.shape_faults(executed.root)) == []
+    executed.write("book/shape.toml", RULES.replace("[]", '["one", "three"]'))
+    words, picture, absent = limits.shape_faults(executed.root)
     assert words.startswith("one: its main line has 3 words")
     assert picture == "one: it has no picture before its first section"
     assert absent == "book/shape.toml lists three, which is no page"
     with pytest.raises(BookError, match="one: its main line has 3 words"):
-        book.build()
+        executed.build()
 
 
 def test_the_command_counts(book: Book, monkeypatch, capsys):

@@ -66,16 +66,16 @@ def test_the_size_of_a_photograph(tmp_path: Path):
     assert size_of(tmp_path / "image.png") == (5, 3)
 
 
-def test_in_a_book(book: Book):
-    book.edit(
+def test_in_a_book(executed: Book):
+    executed.edit(
         "_config.yml",
         "local_extensions:",
         "local_extensions:\n    bookbuild.extensions.boxes: code",
     )
-    book.write("book/figure.svg", FIGURE)
-    book.write("book/index.md", "# Tiny\n\n![A figure](figure.svg)\n")
-    book.build()
-    assert '<img width="40" height="96" alt="A figure" src="_images/figure.svg"' in book.html(
+    executed.write("book/figure.svg", FIGURE)
+    executed.write("book/index.md", "# Tiny\n\n![A figure](figure.svg)\n")
+    executed.build()
+    assert '<img width="40" height="96" alt="A figure" src="_images/figure.svg"' in executed.html(
         "index"
     )
-    assert "ResizeObserver" in book.html("index")
+    assert "ResizeObserver" in executed.html("index")

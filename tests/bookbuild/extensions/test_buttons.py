@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from conftest import Book, write_tiny_book
+from conftest import Book, with_outputs_of
 
 from bookbuild.extensions.buttons import launch_links
 from bookbuild.notebooks.export import write_notebooks
@@ -27,8 +27,8 @@ FORK = {
 
 
 @pytest.fixture(scope="session")
-def _published_once(tmp_path_factory: pytest.TempPathFactory) -> Book:
-    book = write_tiny_book(tmp_path_factory.mktemp("published"))
+def _published_once(_built_once: Book, tmp_path_factory: pytest.TempPathFactory) -> Book:
+    book = with_outputs_of(_built_once, tmp_path_factory.mktemp("published"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GITHUB_BASE_REF", raising=False)
         for name, value in FORK.items():
@@ -121,12 +121,12 @@ def test_the_configuration_has_the_last_word(published: Book):
     assert "Open issue" not in found
 
 
-def test_a_tag_is_launched_and_not_edited(book: Book, monkeypatch: pytest.MonkeyPatch):
+def test_a_tag_is_launched_and_not_edited(executed: Book, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/fork")
     monkeypatch.setenv("GITHUB_REF_NAME", "v1.0.0")
     monkeypatch.setenv("GITHUB_REF_TYPE", "tag")
-    book.build()
-    found = links(book, "one")
+    executed.build()
+    found = links(executed, "one")
     assert "/someone/fork/v1.0.0?" in found["Binder"]
     assert "Suggest edit" not in found
 

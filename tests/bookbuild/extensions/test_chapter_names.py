@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import Book, write_tiny_book
+from conftest import Book, with_outputs_of
 
 import bookbuild
 from bookbuild.notebooks.export import make_notebooks
@@ -25,9 +25,9 @@ SAID = [
 
 
 @pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory) -> Book:
+def named(_built_once: Book, tmp_path_factory: pytest.TempPathFactory) -> Book:
     """Return the tiny book with a numbered chapter, and a page that refers to it."""
-    book = write_tiny_book(tmp_path_factory.mktemp("named"))
+    book = with_outputs_of(_built_once, tmp_path_factory.mktemp("named"))
     folder = Path(bookbuild.__file__).parents[1]
     known = f"    bookbuild.extensions.executed: {folder}\n"
     book.edit("_config.yml", known, f"{known}    bookbuild.extensions.chapter_names: {folder}\n")

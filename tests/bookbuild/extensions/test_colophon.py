@@ -33,15 +33,15 @@ def test_people_are_named_family_first():
 
 
 @pytest.fixture
-def recorded(book: Book) -> Book:
-    book.edit(
+def recorded(executed: Book) -> Book:
+    executed.edit(
         "_config.yml",
         "local_extensions:",
         "local_extensions:\n    bookbuild.extensions.colophon: code",
     )
-    book.write("_toc.yml", (book.root / "_toc.yml").read_text() + "  - file: built\n")
-    book.write("book/built.md", "# How\n\n```{build-record}\n```\n")
-    return book
+    executed.write("_toc.yml", (executed.root / "_toc.yml").read_text() + "  - file: built\n")
+    executed.write("book/built.md", "# How\n\n```{build-record}\n```\n")
+    return executed
 
 
 def rows(book: Book, number: int) -> list[list[str]]:

@@ -45,16 +45,16 @@ def test_each_part_says_what_it_means():
     assert len(BeautifulSoup(effort(Shape(), None), "html.parser").select("span")) == 2
 
 
-def test_it_stands_under_the_title_of_a_chapter(book: Book):
-    book.edit(
+def test_it_stands_under_the_title_of_a_chapter(executed: Book):
+    executed.edit(
         "_config.yml",
         "local_extensions:",
         "local_extensions:\n    bookbuild.extensions.effort: code",
     )
-    book.edit("book/one.md", "# Page one", "(ch-one)=\n# Page one")
-    book.build()
-    heading = BeautifulSoup(book.html("one"), "html.parser").article.h1
+    executed.edit("book/one.md", "# Page one", "(ch-one)=\n# Page one")
+    executed.build()
+    heading = BeautifulSoup(executed.html("one"), "html.parser").article.h1
     line = heading.find_next_sibling("p")
     assert line["class"] == ["effort"]
     assert "seconds to run" in line.text
-    assert "effort" not in book.html("part/two")
+    assert "effort" not in executed.html("part/two")

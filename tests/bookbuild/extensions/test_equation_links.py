@@ -1,7 +1,8 @@
+import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Book, write_equations, write_tiny_book
+from conftest import Book, with_outputs_of, write_equations
 
 import bookbuild
 from bookbuild.source.chapters import BookError
@@ -20,15 +21,23 @@ def build_linked(book: Book) -> Book:
 
 
 @pytest.fixture(scope="module")
-def to_read(tmp_path_factory: pytest.TempPathFactory) -> Book:
+def to_read(_built_once: Book, tmp_path_factory: pytest.TempPathFactory) -> Book:
     """Return the tiny book with equations, built with the extension and a page for the table."""
-    return build_linked(write_equations(write_tiny_book(tmp_path_factory.mktemp("linked"))))
+    book = with_outputs_of(_built_once, tmp_path_factory.mktemp("linked"))
+    return build_linked(write_equations(book))
 
 
 @pytest.fixture
-def linked(with_equations: Book) -> Book:
+def linked(executed: Book) -> Book:
     """Return the same, to be changed and built again."""
-    return build_linked(with_equations)
+    return build_linked(write_equations(executed))
+
+
+@pytest.fixture
+def moved(to_read: Book, tmp_path: Path) -> Book:
+    """Return the same in another folder, to be changed and built for the first time there."""
+    shutil.copytree(to_read.root, tmp_path, dirs_exist_ok=True)
+    return Book(tmp_path)
 
 
 def test_an_equation_is_followed_by_its_code_and_its_test(to_read: Book):
@@ -81,16 +90,16 @@ def test_source_that_is_no_longer_linked_goes(linked: Book):
     assert "equation-links" in linked.html("one")  # its test is still linked
 
 
-def test_a_repository_is_linked_if_it_is_known(linked: Book):
+def test_a_repository_is_linked_if_it_is_known(moved: Book):
     repository = "repository: {url: https://github.com/example/tiny/, branch: trunk}\n"
-    linked.write("_config.yml", (linked.root / "_config.yml").read_text() + repository)
-    linked.build()
+    moved.write("_config.yml", (moved.root / "_config.yml").read_text() + repository)
+    moved.build()
     line = 'href="https://github.com/example/tiny/blob/trunk/code/tiny/sums.py#L5"'
-    assert line in linked.html("back/table")
+    assert line in moved.html("back/table")
 
 
-def test_a_book_whose_equations_are_not_in_order_is_not_built(linked: Book):
-    linked.edit("tests/test_sums.py", "@pytest.mark.equation", "@pytest.mark.formula")
+def test_a_book_whose_equations_are_not_in_order_is_not_built(moved: Book):
+    moved.edit("tests/test_sums.py", "@pytest.mark.equation", "@pytest.mark.formula")
     for _ in range(2):
         with pytest.raises(BookError, match=r"eq-one is computed by Sum.value, and no test"):
-            linked.build()
+            moved.build()

@@ -57,32 +57,26 @@ ALL = ("boxes", "colophon", "equation_links", "lean", "mathematics", "site")
 
 
 @pytest.fixture
-def complete(book: Book) -> Book:
+def complete(executed: Book) -> Book:
     """Return the tiny book with every extension, with an equation, and built."""
     places = "".join(f"\n    bookbuild.extensions.{name}: code" for name in ALL)
-    book.edit("_config.yml", "local_extensions:", f"local_extensions:{places}")
-    book.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
-    book.edit("book/one.md", "## Place\n", f"## Place\n\n{EQUATIONS}")
-    book.write("code/tiny/sums.py", CODE)
-    book.write("tests/test_sums.py", TESTS)
-    book.write("book/equations.toml", MARKS)
-    build(book)
-    return book
+    executed.edit("_config.yml", "local_extensions:", f"local_extensions:{places}")
+    executed.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
+    executed.edit("book/one.md", "## Place\n", f"## Place\n\n{EQUATIONS}")
+    executed.write("code/tiny/sums.py", CODE)
+    executed.write("tests/test_sums.py", TESTS)
+    executed.write("book/equations.toml", MARKS)
+    build(executed)
+    return executed
 
 
-def test_an_edit_of_prose_writes_that_page_alone(complete: Book):
+def test_an_edit_of_prose_writes_that_page_alone_and_all_is_as_if_rendered_anew(complete: Book):
     before = modified(complete)
     complete.edit("book/part/two.md", "See", "Look, for $x$, at")
     build(complete)
-    after = modified(complete)
+    after, partial = modified(complete), everything(complete)
     assert after["one"] == before["one"]
     assert after["part/two"] > before["part/two"]
-
-
-def test_after_an_edit_all_is_as_if_rendered_anew(complete: Book):
-    complete.edit("book/part/two.md", "See", "Look, for $x$, at")
-    build(complete)
-    partial = everything(complete)
     complete.write("_build/.unfinished", "")
     build(complete)
     assert everything(complete) == partial

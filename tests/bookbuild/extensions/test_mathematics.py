@@ -65,19 +65,19 @@ def test_the_styles_find_the_fonts_beside_them(typeset: Typesetter):
 
 
 @pytest.fixture
-def mathematical(book: Book) -> Book:
-    book.edit(
+def mathematical(executed: Book) -> Book:
+    executed.edit(
         "_config.yml",
         "local_extensions:",
         "local_extensions:\n    bookbuild.extensions.mathematics: code",
     )
-    book.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
-    book.write("book/equations.toml", '[index]\ndefinition = ["eq-tiny"]\n')
-    book.write(
+    executed.edit("_config.yml", "sphinx:", "sphinx:\n  config: {html_math_renderer: typeset}")
+    executed.write("book/equations.toml", '[index]\ndefinition = ["eq-tiny"]\n')
+    executed.write(
         "book/index.md",
         "# Tiny\n\nFor $y$, $z$.\n\n$$\na &= b \\\\\n&= c\n$$ (eq-tiny)\n\nSee {eq}`eq-tiny`.\n",
     )
-    return book
+    return executed
 
 
 def test_a_page_needs_no_script_for_its_formulas(mathematical: Book):

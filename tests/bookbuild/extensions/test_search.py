@@ -72,11 +72,11 @@ def test_a_fault_of_pagefind_is_told(tmp_path: Path):
         make_index({}, tmp_path / "pages", tmp_path / "index")
 
 
-def test_the_book_has_an_index(book: Book):
+def test_the_book_has_an_index(executed: Book):
     code = "local_extensions:\n    bookbuild.extensions.search: code"
-    book.edit("_config.yml", "local_extensions:", code)
-    book.build()
-    html = book.root / "_build/html"
+    executed.edit("_config.yml", "local_extensions:", code)
+    executed.build()
+    html = executed.root / "_build/html"
     assert (html / "pagefind/pagefind.js").is_file()
     assert list((html / "pagefind/fragment").iterdir())
     assert not list(html.glob("pagefind/*ui*"))

@@ -8,12 +8,12 @@ from bookbuild.extensions.site import in_words, sitemap_of
 
 
 @pytest.fixture
-def published(book: Book) -> Book:
-    book.edit(
+def published(executed: Book) -> Book:
+    executed.edit(
         "_config.yml", "local_extensions:", "local_extensions:\n    bookbuild.extensions.site: code"
     )
-    book.edit("_config.yml", "sphinx:", "html: {baseurl: 'https://a.example/tiny/'}\nsphinx:")
-    return book
+    executed.edit("_config.yml", "sphinx:", "html: {baseurl: 'https://a.example/tiny/'}\nsphinx:")
+    return executed
 
 
 def test_a_description_has_words_for_formulas(published: Book):

@@ -23,25 +23,23 @@ def outputs(book: Book, name: str = "one") -> str:
     return "".join(output.get("text", "") for one in cells for output in one.outputs)
 
 
-def test_only_the_pages_that_import_a_module_run_again(book: Book):
-    book.execute()
-    book.execute()
-    assert (book.ran("one"), book.ran("two")) == (1, 1)
-    assert outputs(book) == "hello\n"
-    book.edit("code/tiny/words.py", "hello", "hallo")  # the same size, within the same second
-    book.execute()
-    assert (book.ran("one"), book.ran("two")) == (2, 1)
-    assert outputs(book) == "hallo\n"
+def test_only_the_pages_that_import_a_module_run_again(executed: Book):
+    executed.execute()
+    assert (executed.ran("one"), executed.ran("two")) == (1, 1)
+    assert outputs(executed) == "hello\n"
+    executed.edit("code/tiny/words.py", "hello", "hallo")  # the same size, within the same second
+    executed.execute()
+    assert (executed.ran("one"), executed.ran("two")) == (2, 1)
+    assert outputs(executed) == "hallo\n"
 
 
-def test_other_alt_text_and_tags_keep_the_outputs(book: Book):
-    book.execute()
-    before = outputs(book)
-    book.edit("book/one.md", "A black square", "A square")
-    book.edit("book/one.md", "hide-input", "remove-input")
-    book.execute()
-    assert (book.ran(), outputs(book)) == (1, before)
-    folder = current_folder(book.root, read_pages(book.root)["one"])
+def test_other_alt_text_and_tags_keep_the_outputs(executed: Book):
+    before = outputs(executed)
+    executed.edit("book/one.md", "A black square", "A square")
+    executed.edit("book/one.md", "hide-input", "remove-input")
+    executed.execute()
+    assert (executed.ran(), outputs(executed)) == (1, before)
+    folder = current_folder(executed.root, read_pages(executed.root)["one"])
     stored = executed_notebook(folder)
     assert stored.cells[0].metadata.tags == ["remove-input"]
     assert stored.cells[1].metadata.mystnb.image.alt == "A square"
@@ -99,13 +97,13 @@ def test_a_failing_cell_fails_every_time_and_is_said_once(
     assert [name.split("-")[0] for name in book.cached()] == ["part"]  # the other page is kept
 
 
-def test_a_dead_kernel_and_a_strange_one_are_one_line(book: Book):
-    book.page("one", cell("import os\nos._exit(1)"))
+def test_a_dead_kernel_and_a_strange_one_are_one_line(executed: Book):
+    executed.page("one", cell("import os\nos._exit(1)"))
     with pytest.raises(BookError, match=r"^one: Kernel died$"):
-        book.execute()
-    book.edit("book/one.md", "name: python3", "name: strange")
+        executed.execute()
+    executed.edit("book/one.md", "name: python3", "name: strange")
     with pytest.raises(BookError, match=r"^one: No such kernel named strange$"):
-        book.execute()
+        executed.execute()
 
 
 def test_code_that_changes_while_it_runs_is_run_again(book: Book):
@@ -160,6 +158,7 @@ def test_a_kernel_that_does_not_answer_is_not_started_again(
 
     async def wait_in_vain(client: NotebookClient) -> object:
         starts.append(client)
+        await client.km.shutdown_kernel(now=True)  # as what this stands for does
         raise RuntimeError("Kernel didn't respond in 0 seconds")
 
     monkeypatch.setattr(NotebookClient, "async_start_new_kernel_client", wait_in_vain)
@@ -184,16 +183,15 @@ def test_a_folder_appears_complete_or_not_at_all(book: Book, monkeypatch: pytest
     assert not folder.exists()
 
 
-def test_pruning_keeps_what_the_book_uses(book: Book):
-    book.execute()
-    now = book.cached()
+def test_pruning_keeps_what_the_book_uses(executed: Book):
+    now = executed.cached()
     assert len(now) == 2
-    cache = book.root / "_build/.jupyter_cache"
+    cache = executed.root / "_build/.jupyter_cache"
     (cache / f"{now[0][:-1]}x").mkdir()  # the same key, an older alt text
     (cache / ".tmp-of-a-killed-run/outputs").mkdir(parents=True)
     (cache / "global.db").touch()
-    prune(book.root)
-    assert book.cached() == now
+    prune(executed.root)
+    assert executed.cached() == now
 
 
 def test_one_build_at_a_time(book: Book):
@@ -242,19 +240,18 @@ def test_one_page_runs_at_a_time_if_so_told(book: Book, monkeypatch: pytest.Monk
         book.execute()
 
 
-def test_the_longest_page_goes_first(book: Book, monkeypatch: pytest.MonkeyPatch):
+def test_the_longest_page_goes_first(executed: Book, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ONEBOUND_JOBS", "1")
-    book.execute()
     for page, seconds in {"one": 1.0, "part/two": 9.0}.items():
-        record = current_folder(book.root, read_pages(book.root)[page]) / "run.json"
+        record = current_folder(executed.root, read_pages(executed.root)[page]) / "run.json"
         record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": seconds}))
-    book.page("new", cell("1"))
-    book.edit("_toc.yml", "  - file: one", "  - file: one\n  - file: new")
+    executed.page("new", cell("1"))
+    executed.edit("_toc.yml", "  - file: one", "  - file: one\n  - file: new")
     for page in ("one", "part/two"):
-        book.edit(f"book/{page}.md", "print", "str")
-    (book.root / "_build/execution.log").unlink()
-    book.execute()
-    log = (book.root / "_build/execution.log").read_text().splitlines()
+        executed.edit(f"book/{page}.md", "print", "str")
+    (executed.root / "_build/execution.log").unlink()
+    executed.execute()
+    log = (executed.root / "_build/execution.log").read_text().splitlines()
     assert [line for line in log if line.startswith("executing")] == [
         f"executing {page} ..." for page in ("new", "part/two", "one")
     ]
@@ -349,36 +346,33 @@ DAMAGE = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_damaged_outputs_are_named_and_thrown_away_and_the_page_executes(
-    book: Book, capsys: pytest.CaptureFixture[str], what: str
+    executed: Book, capsys: pytest.CaptureFixture[str], what: str
 ):
-    book.execute()
     pattern, damage = DAMAGE[what]
-    folder = current_folder(book.root, read_pages(book.root)["one"])
+    folder = current_folder(executed.root, read_pages(executed.root)["one"])
     (file,) = folder.glob(pattern)
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(BookError, match=f"{folder.name} is damaged: run `make book`"):
         executed_notebook(folder)
-    book.execute()
+    executed.execute()
     assert f"{folder.name} is damaged: thrown away\n" in capsys.readouterr().out
-    assert (book.ran("one"), book.ran("two"), outputs(book)) == (2, 1, "hello\n")
+    assert (executed.ran("one"), executed.ran("two"), outputs(executed)) == (2, 1, "hello\n")
 
 
-def test_damaged_outputs_are_not_taken_over(book: Book):
-    book.execute()
-    folder = current_folder(book.root, read_pages(book.root)["one"])
+def test_damaged_outputs_are_not_taken_over(executed: Book):
+    folder = current_folder(executed.root, read_pages(executed.root)["one"])
     (file,) = folder.glob("executed/*/base.ipynb")
     file.write_bytes(b"{}")
-    book.edit("book/one.md", "A black square", "A square")
-    book.execute()
-    assert (book.ran(), outputs(book)) == (2, "hello\n")
+    executed.edit("book/one.md", "A black square", "A square")
+    executed.execute()
+    assert (executed.ran(), outputs(executed)) == (2, "hello\n")
 
 
-def test_a_fresh_run_executes_every_page(book: Book):
-    book.execute()
-    execute(book.root, fresh=True)
-    assert (book.ran("one"), book.ran("two")) == (2, 2)
-    book.execute()
-    assert (book.ran("one"), book.ran("two")) == (2, 2)
+def test_a_fresh_run_executes_every_page(executed: Book):
+    execute(executed.root, fresh=True)
+    assert (executed.ran("one"), executed.ran("two")) == (2, 2)
+    executed.execute()
+    assert (executed.ran("one"), executed.ran("two")) == (2, 2)
 
 
 def test_a_page_that_needs_what_is_not_installed_says_so_and_none_executes(book: Book):

@@ -19,11 +19,11 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shipping(built: Book, tmp_path_factory: pytest.TempPathFactory) -> Book:
+def shipping(executed: Book, tmp_path_factory: pytest.TempPathFactory) -> Book:
     """A fresh clone of a book that has outputs: sources and those alone."""
-    renew(built.root)
+    renew(executed.root)
     clone = write_tiny_book(tmp_path_factory.mktemp("clone"))
-    for file in (built.root / shipped.FOLDER).iterdir():
+    for file in (executed.root / shipped.FOLDER).iterdir():
         clone.write(f"{shipped.FOLDER}/x", "")
         (clone.root / shipped.FOLDER / file.name).write_bytes(file.read_bytes())
     (clone.root / shipped.FOLDER / "x").unlink()

@@ -51,18 +51,18 @@ def test_a_page_that_never_ran_counts_as_the_others_and_goes_first():
     assert Progress({"new": (None, False)}, 1).announcement(1).endswith("no earlier run tells")
 
 
-def test_a_run_here_tells_more_than_a_shipped_one(settled: Book):
-    assert expected(settled.root, "new") == (None, False)
-    seconds, here = expected(settled.root, "one")
+def test_a_run_here_tells_more_than_a_shipped_one(executed: Book):
+    assert expected(executed.root, "new") == (None, False)
+    seconds, here = expected(executed.root, "one")
     assert here
     assert seconds > 0
-    record = current_folder(settled.root, read_pages(settled.root)["one"]) / "run.json"
+    record = current_folder(executed.root, read_pages(executed.root)["one"]) / "run.json"
     run = json.loads(record.read_text())
     shipped = {"shipped": True, "seconds": 7.0, "processor_seconds": 7.0}
     record.write_text(json.dumps(run | shipped))
-    assert expected(settled.root, "one") == (None, False)
+    assert expected(executed.root, "one") == (None, False)
     record.write_text("{")
-    assert expected(settled.root, "one") == (None, False)
+    assert expected(executed.root, "one") == (None, False)
 
 
 def test_a_build_says_what_it_executes_and_what_is_left(book: Book):

@@ -193,6 +193,7 @@ def test_oracles_answer_float32_without_float64():
 
 def test_a_single_step_has_no_chances():
     assert equal_chances(cosine_schedule(1)).tolist() == [0, 0]
+    assert equal_chances(cosine_schedule(2)).tolist() == [0, 0, 1]
     assert equal_chances(cosine_schedule(3)).tolist() == [0, 0, 0.5, 0.5]
 
 

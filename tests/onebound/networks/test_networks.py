@@ -476,13 +476,6 @@ def test_every_weight_is_a_matrix_or_a_vector_so_that_muon_takes_the_matrices():
     assert {parameter.ndim for parameter in UNet(T).parameters()} == {1, 2}
 
 
-def test_dropout_acts_in_training_only(x_t, t):
-    network = started(lambda: UNet(T, width=4, deep_width=6, pairs=1, dropout=0.5))
-    assert not torch.equal(network(x_t, t), network(x_t, t))
-    network.eval()
-    assert torch.equal(network(x_t, t), network(x_t, t))
-
-
 def test_the_waves_of_a_clean_pixel_are_those_of_its_level():
     levels = torch.arange(256.0).reshape(1, 1, 16, 16)
     sines, cosines = level_waves(2 * levels / 255 - 1, 3).chunk(2, dim=1)

@@ -65,3 +65,33 @@ def test_recorded_trainings_kept_to_their_budget(study):
         for run in runs:
             assert run.result["seconds"] == pytest.approx(run.arguments["seconds"], rel=0.1)
             assert run.result["curve"][-1][0] <= run.result["seconds"]
+
+
+def test_a_group_is_what_is_nearer_to_its_mean_than_to_any_other():
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (300, 1, 4, 4), generator=noise, dtype=torch.uint8)
+    found = unlabelled.groups_of(images, 5, seed=1, components=16, rounds=50)
+    means = torch.stack([images[found == k].float().mean(0) for k in range(5)]).flatten(1)
+    assert torch.equal(torch.cdist(images.float().flatten(1), means).argmin(1), found)
+    assert torch.equal(found, unlabelled.groups_of(images, 5, 1, components=16, rounds=50))
+
+
+def test_groups_are_found_in_the_directions_of_largest_variance():
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(100, 140, (200, 1, 4, 4), generator=noise, dtype=torch.uint8)
+    images[::2, 0, 1, 2] = 0  # two heaps, told apart by one pixel
+    images[1::2, 0, 1, 2] = 255
+    found = unlabelled.groups_of(images, 2, seed=0, components=1)
+    assert found[::2].unique().numel() == found[1::2].unique().numel() == 1
+    assert found[0] != found[1]
+
+
+def test_each_image_is_drawn_with_its_own_label():
+    shown = torch.arange(300) % 7
+
+    def denoiser_for(y):
+        return lambda x_t, t: (y / 7).reshape(-1, 1, 1, 1).expand_as(x_t)
+
+    drawn = unlabelled.draw(denoiser_for, shown, seed=0)
+    assert drawn.shape == (300, 1, 28, 28)
+    torch.testing.assert_close(drawn[:, 0, 0, 0], shown / 7)

@@ -17,7 +17,7 @@ from onebound.checks import check_images
 from onebound.training import checkpoint
 from onebound.training.optimisers import adam, averaged, muon
 from onebound.training.precision import mixed_precision
-from onebound.training.run import LOOK, _steps, train
+from onebound.training.run import LOOK, _check, train
 
 
 class Point(nn.Module):
@@ -422,4 +422,4 @@ def test_two_processes_agree_with_one_on_the_same_global_batch(tmp_path, monkeyp
 
 def test_a_batch_that_the_processes_cannot_share_is_refused():
     with pytest.raises(ValueError, match="a batch of 15 cannot be shared evenly by 2 processes"):
-        _steps(120, 1, 15, 2)
+        _check([torch.zeros(120)], 1, 15, 2, 0.1, 0)
