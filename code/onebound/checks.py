@@ -18,6 +18,15 @@ trusted = _trusts.get
 """Whether values are taken on trust here."""
 
 
+def need(holds: object, message: str) -> None:
+    """Raise a ValueError with this message unless something holds.
+
+    The message is made in any case: one that reads values from a device belongs behind an `if`.
+    """
+    if not holds:
+        raise ValueError(message)
+
+
 @contextmanager
 def trusting() -> Iterator[None]:
     """Skip, in this thread, the checks that would read values back from a device.
