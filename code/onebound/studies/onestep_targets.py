@@ -5,12 +5,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from onebound.baselines import SmallDenoiser
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.denoisers import Denoiser, denoiser
 from onebound.diffusion.loss import denoising_loss
-from onebound.diffusion.onestep import one_step
+from onebound.diffusion.onestep import SmallDenoiser, one_step
 from onebound.diffusion.process import sample_xt, x_0_from_eps, x_0_from_v, x_0_from_x_0
 from onebound.distributions import noise_like
 from onebound.evaluation.estimates import per_example

@@ -6,13 +6,14 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from onebound import baselines
 from onebound.data.images import to_signed, to_unit
 from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion import onestep
 from onebound.evaluation import frechet, protocol
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.evaluation.quality import recognised
 from onebound.likelihoods import bits_per_dim
+from onebound.studies import onestep_decoders
 from onebound.zoo import digits, unet_bound
 from onebound.zoo._unets import draw
 from onebound.zoo.cards import load_model
@@ -61,19 +62,20 @@ def run(seed: int, model: str, n: int = 2000, images: int = 60_000) -> dict[str,
         return judge(draw(unet_bound.SCHEDULE, denoise, n, seed=seed))
     mnist, noise = load_mnist(), Generator().manual_seed(seed)
     train_images, _ = split_validation(mnist.train_images)
-    found = getattr(baselines, model)(train_images[:images])
+    found = getattr(onestep_decoders, model)(train_images[:images])
 
     def elbo(levels: Tensor) -> Tensor:
         if model == "logistic_vae":
             nats: Tensor = found.model.bound(to_unit(levels), noise).elbo
             return nats
-        return baselines.one_step_bound(found.model, to_signed(levels), noise)
+        decode = onestep.decoder(found.model)
+        return onestep.bound(decode, to_signed(levels), generator=noise).elbo
 
     started = time.perf_counter()
     if model == "logistic_vae":
-        samples = 2 * baselines.sample_logistic_vae(found.model, n, noise) - 1
+        samples = 2 * onestep_decoders.sample_logistic_vae(found.model, n, noise) - 1
     else:
-        samples = baselines.sample_one_step(found.model, n, noise)
+        samples = onestep.sample_one_step(found.model, n, noise)
     return {
         "rate": n / (time.perf_counter() - started),
         **judge(samples),

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Generator
 
-from onebound.baselines import SmallDenoiser, one_step_bound, sample_one_step
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
+from onebound.diffusion.onestep import SmallDenoiser, bound, decoder, sample_one_step
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim
 from onebound.training.run import train as run
@@ -28,16 +28,18 @@ def build() -> SmallDenoiser:
 def train(model: SmallDenoiser, checkpoint: Path) -> Iterator[dict[str, float]]:
     """Raise the bound of one step (`[eq-one-step-elbo]`)."""
     images, held_out = split_validation(load_mnist().train_images)
-    loss = lambda batch: -one_step_bound(model, to_signed(batch))  # noqa: E731
+    decode = decoder(model)
+    loss = lambda batch: -bound(decode, to_signed(batch)).elbo  # noqa: E731
     for epoch in run(model, loss, images, **RECIPE, checkpoint=checkpoint):
         noise = Generator().manual_seed(0)
-        nats = per_example(lambda x: one_step_bound(model, to_signed(x), noise), held_out)  # noqa: B023
+        elbo = lambda x: bound(decode, to_signed(x), generator=noise).elbo  # noqa: B023, E731
+        nats = per_example(elbo, held_out)
         yield record(epoch, validation=nats.mean().item())
 
 
 def measure(model: SmallDenoiser) -> dict[str, list[float]]:
     """Return the bound of the test images, bits per dimension, and the quality of 2,000 samples."""
-    noise = Generator().manual_seed(0)
-    test = load_mnist().test_images
-    nats = per_example(lambda x: one_step_bound(model, to_signed(x), noise), test)
+    noise, decode = Generator().manual_seed(0), decoder(model)
+    elbo = lambda x: bound(decode, to_signed(x), generator=noise).elbo  # noqa: E731
+    nats = per_example(elbo, load_mnist().test_images)
     return {"bits": list(estimate(bits_per_dim(nats)))} | judge(sample_one_step(model, 2000, noise))

@@ -143,7 +143,7 @@ def test_the_evaluation_of_a_batch_makes_no_float64_and_reads_nothing(model):
     for evaluate in (
         lambda: bound(schedule, denoise, x_0, variance),
         lambda: bound(schedule, denoise, x_0, variance, chances=chances),
-        lambda: onestep.bound(denoise, x_0, 0.5, torch.tensor(-2.0)),
+        lambda: onestep.bound(lambda x, t: (denoise(x, t), torch.tensor(-2.0)), x_0, 0.5),
     ):
         evaluate()
         with trusting(), Watch() as watch:

@@ -6,10 +6,11 @@ from torch import distributions as td
 
 from onebound.diffusion import bound as chain
 from onebound.diffusion.denoisers import denoiser
-from onebound.diffusion.onestep import bound, one_step
+from onebound.diffusion.onestep import SmallDenoiser, bound, decoder, one_step, sample_one_step
 from onebound.diffusion.process import sample_xt, x_0_from_eps
 from onebound.diffusion.schedules import Schedule, linear_schedule
 from onebound.distributions import log_prob_normal
+from onebound.evaluation.estimates import estimate
 from onebound.exact.finite import optimal_denoiser, posterior_weights
 from onebound.exact.gaussian import GaussianData
 
@@ -22,6 +23,11 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
+def with_width(denoise, logvar):
+    """A decoder of one log-variance for all pixels."""
+    return lambda x_1, t: (denoise(x_1, t), torch.as_tensor(logvar, dtype=x_1.dtype))
+
+
 @pytest.fixture
 def images():
     levels = torch.randint(256, (5, 1, 28, 28), generator=seeded(1))
@@ -30,9 +36,9 @@ def images():
 
 @pytest.mark.equation("eq-one-step-elbo")
 def test_it_is_diffusion_with_one_step(images):
-    alpha, logvar = 0.7, torch.tensor(-3.0).double()
+    alpha = 0.7
     network = denoiser(one_step(alpha), lambda x_t, t: torch.tanh(x_t) * t[0], x_0_from_eps)
-    ours = bound(network, images, alpha, logvar, generator=seeded(2))
+    ours = bound(with_width(network, -3.0), images, alpha, generator=seeded(2))
     variance = torch.tensor([0.0, math.exp(-3)]).double()
     theirs = chain.bound(one_step(alpha), network, images, variance, generator=seeded(2))
     torch.testing.assert_close(ours.log_likelihood, theirs.log_likelihood)
@@ -43,7 +49,7 @@ def test_it_is_diffusion_with_one_step(images):
 @pytest.mark.equation("eq-one-step-encoder", "eq-one-step-kl")
 def test_the_divergence_is_that_of_q_from_the_prior(images):
     alpha = 0.3
-    kl = bound(lambda x, t: x, images, alpha, torch.zeros(()).double()).kl
+    kl = bound(with_width(lambda x, t: x, 0.0), images, alpha).kl
     q = td.Normal(math.sqrt(alpha) * images, math.sqrt(1 - alpha))
     expected = td.kl_divergence(q, td.Normal(0.0, 1.0)).sum((1, 2, 3))
     torch.testing.assert_close(kl, expected)
@@ -58,8 +64,8 @@ def test_the_bound_is_log_p_if_the_decoder_is_the_exact_posterior():
     log_p = td.Normal(0.0, 1.0).log_prob(x_0).sum()
     denoise = data.denoiser(one_step(alpha))
     for variance, tight in ((1 - alpha, True), (2 * (1 - alpha), False)):
-        logvar = torch.tensor(variance).double().log()
-        elbo = bound(denoise, x_0.expand(n, 2), alpha, logvar, log_prob_normal, seeded(3)).elbo
+        decode = with_width(denoise, math.log(variance))
+        elbo = bound(decode, x_0.expand(n, 2), alpha, log_prob_normal, seeded(3)).elbo
         stderr = elbo.std() / n**0.5
         assert stderr < 0.02
         if tight:
@@ -70,9 +76,61 @@ def test_the_bound_is_log_p_if_the_decoder_is_the_exact_posterior():
 
 def test_the_gradient_reaches_decoder_and_variance(images):
     scale, logvar = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.8, -2.0))
-    elbo = bound(lambda x, t: scale * x, images, 0.7, logvar, generator=seeded(4)).elbo
+    decode = with_width(lambda x, t: scale * x, logvar)
+    elbo = bound(decode, images, 0.7, generator=seeded(4)).elbo
     gradients = torch.autograd.grad(elbo.sum(), [scale, logvar])
     assert all(torch.isfinite(g) and g != 0 for g in gradients)
+
+
+# ---- a network that puts out a width as well
+
+
+def constant(v_hat, raw):
+    """A network that always gives the same two answers."""
+    return lambda x_1, t: torch.cat([torch.full_like(x_1, v_hat), torch.full_like(x_1, raw)], 1)
+
+
+def test_the_bound_of_one_step_has_the_divergence_and_the_mass_of_the_bin(images):
+    # With sigma of exp(-6 ...) the bins of inner levels take a density; here sigma is 1 at most.
+    decode = decoder(constant(0.0, 100.0))  # log-variance 0
+    found = torch.stack([bound(decode, images, generator=seeded(seed)).elbo for seed in range(40)])
+    generator = seeded(99)
+    cdf = td.Normal(0.0, 1.0).cdf
+    expected = torch.zeros(200, 5).double()
+    for draw in expected:
+        eps = torch.randn(images.shape, dtype=torch.float64, generator=generator)
+        mean = 0.1 * images + math.sqrt(0.1 * 0.9) * eps  # sqrt(alpha) x_1
+        high = torch.where(images == 1, torch.inf, images + 1 / 255) - mean
+        low = torch.where(images == -1, -torch.inf, images - 1 / 255) - mean
+        draw += torch.log(cdf(high) - cdf(low)).flatten(1).sum(1)
+    expected -= chain.kl_prior(one_step(0.1), images)
+    for i in range(5):
+        a, b = estimate(found[:, i]), estimate(expected[:, i])
+        stderr = math.hypot(a.stderr, b.stderr)
+        assert stderr < 5
+        assert abs(a.mean - b.mean) < 4 * stderr
+
+
+def test_samples_of_one_step_have_the_moments_that_the_network_says():
+    n = 400
+    x = sample_one_step(constant(0.5, 100.0), n, seeded(1))
+    # x_1 is standard normal: mean -sqrt(0.9) / 2, variance 0.1 from x_1 and 1 from the decoder.
+    count = x.numel()
+    assert abs(x.mean() + 0.5 * math.sqrt(0.9)) < 4 * (1.1 / count) ** 0.5
+    assert abs(x.var() / 1.1 - 1) < 4 * (2 / count) ** 0.5
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 56)])
+def test_the_decoder_of_one_step_takes_any_images(shape):
+    network = SmallDenoiser(4, 8, out=2, shape=shape)
+    x_1 = torch.randn(2, *shape)
+    assert network(x_1).shape == (2, 2 * shape[0], *shape[1:])
+    assert network(x_1.double()).dtype == torch.float64
+    x_0 = (2 * torch.randint(0, 256, (2, *shape)) / 255 - 1).float()
+    assert bound(decoder(network), x_0).elbo.shape == (2,)
+    assert sample_one_step(network, 3, seeded(0), shape).shape == (3, *shape)
+    with pytest.raises(ValueError, match="expected images of shape"):
+        network(torch.randn(2, 1, 28, 28))
 
 
 # ---- the best denoiser
@@ -147,9 +205,11 @@ def test_a_single_image_is_always_the_answer(images):
 def test_refusals(images):
     for alpha in (-0.1, 1.0, 1.5, math.nan):
         with pytest.raises(ValueError, match="alpha_bar"):
-            bound(lambda x, t: x, images, alpha, torch.zeros(()).double())
+            bound(with_width(lambda x, t: x, 0.0), images, alpha)
     with pytest.raises(ValueError, match=r"2 k / 255 - 1 with whole k"):
-        bound(lambda x, t: x, images * 0.99, 0.5, torch.zeros(()).double())
+        bound(with_width(lambda x, t: x, 0.0), images * 0.99, 0.5)
+    with pytest.raises(ValueError, match="n must be"):
+        sample_one_step(None, 0, seeded(1))
     denoise = optimal_denoiser(one_step(0.5), images)
     with pytest.raises(ValueError, match="from 1 to 1, got 2 to 2"):
         denoise(images[:1], torch.tensor([2]))
