@@ -44,13 +44,12 @@ def kl_normal_standard(mu: Broadcast, logvar: Broadcast) -> Nats:
 
     Never negative; zero only at mu = 0, logvar = 0. Kingma and Welling (2014), appendix B.
     """
-    # expm1 keeps the digits that exp(logvar) - 1 loses where the posterior is close to the prior.
+    # expm1 keeps the digits that exp(logvar) - 1 loses where the two are close; so in `kl_normal`.
     return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).flatten(1).sum(1)
 
 
 def kl_normal(mu_q: Broadcast, logvar_q: Broadcast, mu_p: Broadcast, logvar_p: Broadcast) -> Nats:
     """KL(N(mu_q, diag(exp(logvar_q))) || N(mu_p, diag(exp(logvar_p)))) (`[eq-kl-normal]`)."""
     difference = logvar_q - logvar_p
-    # expm1 keeps the digits that exp(difference) - 1 loses where the variances are close.
     terms = (mu_q - mu_p) ** 2 * torch.exp(-logvar_p) + torch.expm1(difference) - difference
     return 0.5 * terms.flatten(1).sum(1)

@@ -14,10 +14,10 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
-from onebound.checks import check_binary, check_images, check_positive, check_same_shape, trusted
+from onebound import checks
 from onebound.data.images import PIXELS
 from onebound.distributions import AnyShape, Broadcast, Nats
 
@@ -27,8 +27,8 @@ Logits = Float[Tensor, "B levels H W"]
 
 def log_prob_bernoulli(x: Images, logits: Images) -> Nats:
     """Log-probability of bits under independent Bernoulli pixels (`[eq-bernoulli]`)."""
-    check_binary(x)
-    return _bernoulli_sum(x, logits)
+    checks.check_binary(x)
+    return cross_entropy_grey(x, logits)
 
 
 def cross_entropy_grey(x: Images, logits: Images) -> Nats:
@@ -37,12 +37,8 @@ def cross_entropy_grey(x: Images, logits: Images) -> Nats:
     On grey levels the formula of `log_prob_bernoulli` is the log of no probability, but its mean
     over images binarised with the levels as probabilities (`[eq-grey-cross-entropy]`).
     """
-    check_images(x, 0, 1)
-    return _bernoulli_sum(x, logits)
-
-
-def _bernoulli_sum(x: Tensor, logits: Tensor) -> Tensor:
-    check_same_shape(images=x, logits=logits)
+    checks.check_images(x, 0, 1)
+    checks.check_same_shape(images=x, logits=logits)
     # x log pi + (1 - x) log(1 - pi) with pi = sigmoid(logits), and no overflow for any logit.
     return (x * logits - F.softplus(logits)).flatten(1).sum(1)
 
@@ -54,16 +50,15 @@ def log_prob_continuous_bernoulli(y: Images, logits: Images) -> Nats:
     (`[eq-continuous-bernoulli]`). Only of dequantised images it bounds the probability of grey
     levels. Loaiza-Ganem and Cunningham (2019).
     """
-    check_images(y, 0, 1)
-    check_same_shape(images=y, logits=logits)
+    checks.check_images(y, 0, 1)
+    checks.check_same_shape(images=y, logits=logits)
     return (y * logits - continuous_bernoulli_log_normaliser(logits)).flatten(1).sum(1)
 
 
 def continuous_bernoulli_log_normaliser(logits: AnyShape) -> AnyShape:
-    """Log of the integral of exp(l y) over y in [0, 1], for each logit l.
+    """Log of the integral of exp(l y) over y in [0, 1], log((exp(l) - 1) / l), for each logit l.
 
-    It is log((exp(l) - 1) / l) (`[eq-continuous-bernoulli-normaliser]`), near l = 0 a series
-    (`[eq-continuous-bernoulli-series]`).
+    See `[eq-continuous-bernoulli-normaliser]`, and `[eq-continuous-bernoulli-series]` near l = 0.
     """
     small, size = _split_at_zero(logits)
     # Near 0 the closed form is 0 / 0, and its derivative a difference of two large numbers.
@@ -97,15 +92,12 @@ def _split_at_zero(logits: Tensor) -> tuple[Tensor, Tensor]:
     return small, torch.where(small, 1.0, logits).abs()
 
 
-def dequantise(
-    images: UInt8[Tensor, "*shape"], generator: Generator | None = None
-) -> Float32[Tensor, "*shape"]:
+def dequantise(images: UInt8[Tensor, "*shape"], generator: Generator | None = None) -> AnyShape:
     """Spread grey level k evenly over [k / 256, (k + 1) / 256] (`[eq-dequantisation]`).
 
     Uria, Murray and Larochelle (2013).
     """
-    if images.dtype != torch.uint8:
-        raise ValueError(f"expected levels 0 to 255 as torch.uint8, got {images.dtype}")
+    checks.need(images.dtype == torch.uint8, f"expected levels as torch.uint8, got {images.dtype}")
     u = torch.rand(images.shape, device=images.device, generator=generator)
     return (images + u) / 256
 
@@ -193,8 +185,7 @@ def log_prob_categorical(x: Images, logits: Logits) -> Nats:
     """Log-probability of grey levels, each with a logit of its own (`[eq-categorical]`)."""
     k = _levels(x).long()
     needed, got = (len(x), 256 * x.shape[1], *x.shape[2:]), tuple(logits.shape)
-    if got != needed:
-        raise ValueError(f"images {tuple(x.shape)} need logits {needed}, got {got}")
+    checks.need(got == needed, f"images {tuple(x.shape)} need logits {needed}, got {got}")
     per_level = logits.unflatten(1, (256, -1))
     return -F.cross_entropy(per_level, k, reduction="none").flatten(1).sum(1)
 
@@ -216,17 +207,16 @@ def sample_level(logits: Logits, generator: Generator | None = None) -> Images:
 
 def _levels(x: Tensor, low: int = 0) -> Tensor:
     """Grey levels of images in [low, 1], low 0 or -1, refused if they lie between two levels."""
-    check_images(x, low, 1)
+    checks.check_images(x, low, 1)
     k = 255 * (x.detach() - low) / (1 - low)
     whole = k.round()
-    if trusted():
+    if checks.trusted():
         return whole
     off = x[(k - whole).abs() > 1e-2]
     if len(off):
         raise ValueError(
             f"expected pixels {'2 k / 255 - 1' if low else 'k / 255'} with whole k, got "
-            f"{off[0]:g}: a grey level has a probability, a dequantised or otherwise altered one "
-            "has not"
+            f"{off[0]:g}: a grey level has a probability, a dequantised or altered one has not"
         )
     return whole
 
@@ -237,5 +227,5 @@ def bits_per_dim(nats: AnyShape, dims: int = PIXELS) -> AnyShape:
     `nats` are of a log-probability of discrete data, or of a lower bound on it. A log-density is
     not one: `density_to_levels` comes first. Lower is better.
     """
-    check_positive("dims", dims)
+    checks.check_positive("dims", dims)
     return -nats / (dims * math.log(2))

@@ -18,6 +18,9 @@ from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.schedules import Schedule, Table, at, like
 
 
+Points = Float64[Tensor, "B D"]
+
+
 @dataclass(frozen=True, eq=False)
 class GaussianData:
     """Data x_0 from N(mean, covariance): every quantity of diffusion is known.
@@ -55,9 +58,7 @@ class GaussianData:
 
         return denoise
 
-    def squared_error(
-        self, schedule: Schedule, x_0: Float64[Tensor, "B D"]
-    ) -> Float64[Tensor, "B steps"]:
+    def squared_error(self, schedule: Schedule, x_0: Points) -> Float64[Tensor, "B steps"]:
         """E[||x_0 - E[x_0|x_t]||^2] over the noise, at each step (`[eq-gaussian-error]`)."""
         gain = self._gain(schedule)
         alpha_bar = schedule.alpha_bar[:, None]
@@ -66,13 +67,12 @@ class GaussianData:
         bias = (1 - gain * alpha_bar.sqrt()) ** 2
         return offset @ bias.T + (gain**2 * (1 - alpha_bar)).sum(1)
 
-    def bound(self, schedule: Schedule, variance: Table, x_0: Float64[Tensor, "B D"]) -> Bound:
+    def bound(self, schedule: Schedule, variance: Table, x_0: Points) -> Bound:
         """Mean over the noise of `onebound.diffusion.bound` with the exact denoiser, nats.
 
-        The decoder at t = 1 is a normal density. Along each axis every term is quadratic in
-        x_0 - mean, so the mean over the data is that of the two points mean + r and mean - r, where
-        r is one standard deviation along each axis. The mean is below that of log p by
-        `[eq-gaussian-gap]`.
+        The decoder at t = 1 is a normal density. Every term is quadratic in x_0 - mean, so the mean
+        over the data is that of the points mean + r and mean - r, where r is one standard deviation
+        along each axis; it is below that of log p by `[eq-gaussian-gap]`.
         """
         D = len(self.mean)
         error = self.squared_error(schedule, x_0)

@@ -1,8 +1,7 @@
 """Images whose pixels are independent: a model of real digits on which diffusion can be solved.
 
-What chapters hold the bound on MNIST against. Every pixel has a histogram of grey levels of its
-own, so the log-probability of an image is a sum, and E[x_0|x_t] a mean over 256 levels. Images are
-levels, uint8; ValueError if they are none.
+What chapters hold the bound on MNIST against. The log-probability of an image is a sum over pixels,
+and E[x_0|x_t] a mean over 256 levels. Images are levels, uint8; ValueError if they are none.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
+from onebound.checks import need
 from onebound.data.images import to_signed
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.schedules import Schedule, at, like
@@ -31,14 +31,11 @@ class IndependentPixels:
 
     def __post_init__(self) -> None:
         shape = tuple(self.probability.shape)
-        if len(shape) != 2 or shape[1] != LEVELS:
-            raise ValueError(f"expected probabilities of shape (D, {LEVELS}), got {shape}")
-        sums = self.probability.sum(1)
-        if not ((self.probability > 0).all() and ((sums - 1).abs() < 1e-6).all()):
-            raise ValueError(
-                "expected positive probabilities with sum 1 in each row, got a smallest of "
-                f"{self.probability.min():g} and sums from {sums.min():g} to {sums.max():g}"
-            )
+        need(shape[1:] == (LEVELS,), f"expected probabilities of shape (D, {LEVELS}), got {shape}")
+        low, sums = self.probability.min(), self.probability.sum(1)
+        got = f"got a smallest of {low:g} and sums from {sums.min():g} to {sums.max():g}"
+        good = low > 0 and ((sums - 1).abs() < 1e-6).all()
+        need(good, f"expected positive probabilities with sum 1 in each row, {got}")
 
     def log_prob(self, images: Images) -> Float64[Tensor, "B"]:
         """Log-probability of images, nats (`[eq-pixel-histogram]`)."""
@@ -66,21 +63,18 @@ class IndependentPixels:
         return denoise
 
     def _check_size(self, images: Tensor) -> None:
-        pixels = len(self.probability)
-        if images[0].numel() != pixels:
-            raise ValueError(f"expected images of {pixels} pixels, got {tuple(images.shape)}")
+        expected, got = len(self.probability), images[0].numel()
+        need(got == expected, f"expected images of {expected} pixels, got {got}")
 
 
 def fit_independent_pixels(images: Images, weight: float = 100.0) -> IndependentPixels:
-    """Count the levels of each pixel, and mix in the histogram of all pixels together.
+    """Count the levels of each pixel, and mix in the histogram h of all pixels together.
 
-    p_i(k) = (n_i(k) + weight h(k)) / (N + weight): n_i counts pixel i over the N images, and h is
-    the histogram over all pixels, so that no level has the probability 0 (`[eq-pixel-histogram]`).
-    The weight, positive, says how many images h counts as.
+    p_i(k) = (n_i(k) + weight h(k)) / (N + weight) with counts n_i over N images: no level has the
+    probability 0 (`[eq-pixel-histogram]`), and h counts as `weight` images, a positive number.
     """
     to_signed(images[:1])  # refuses what are no levels
-    if not weight > 0:
-        raise ValueError(f"weight must be positive, got {weight!r}")
+    need(weight > 0, f"weight must be positive, got {weight!r}")
     pixels = images[0].numel()
     counts = torch.zeros(pixels * LEVELS, dtype=torch.float64)
     for part in images.split(1000):  # as int64 all training images would be 300 MB

@@ -15,11 +15,12 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.distributions import MultivariateNormal
 
-from onebound.checks import check_latents, check_positive
+from onebound.checks import check_latents, check_positive, need
 from onebound.distributions import kl_normal_standard, log_prob_normal, noise_like
 
 Observation = Float[Tensor, "D"]
 Latents = Float[Tensor, "S d"]
+Means = Float[Tensor, "S D"]
 Rows = Float[Tensor, "S"]
 InPlane = Float[Tensor, "*B 2"]
 OnLine = Float[Tensor, "S 1"]
@@ -32,8 +33,7 @@ class LatentModel(ABC):
     sigma: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma must be positive and finite, got {self.sigma!r}")
+        need(0 < self.sigma < math.inf, f"sigma must be positive and finite, got {self.sigma!r}")
 
     @property
     @abstractmethod
@@ -41,7 +41,7 @@ class LatentModel(ABC):
         """Dimensions of x and of z: D, d."""
 
     @abstractmethod
-    def decode(self, z: Latents) -> Float[Tensor, "S D"]:
+    def decode(self, z: Latents) -> Means:
         """Return f(z), the mean of p(x|z)."""
 
     def log_prior(self, z: Latents) -> Rows:
@@ -60,9 +60,7 @@ class LatentModel(ABC):
         """Return log p(x, z) = log p(x|z) + log p(z)."""
         return self.log_likelihood(x, z) + self.log_prior(z)
 
-    def sample(
-        self, n: int, generator: Generator | None = None
-    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n D"]]:
+    def sample(self, n: int, generator: Generator | None = None) -> tuple[Latents, Means]:
         """Draw n pairs z ~ p(z), x ~ p(x|z)."""
         check_positive("n", n)
         z = torch.randn(n, self.sizes[1], dtype=torch.float64, generator=generator)
@@ -70,7 +68,6 @@ class LatentModel(ABC):
         return z, mean + self.sigma * noise_like(mean, generator)
 
 
-@dataclass(frozen=True, eq=False)
 class Parabola(LatentModel):
     """One latent number bends into the plane: f(z) = (z, z^2) (`[eq-parabola]`)."""
 
@@ -120,7 +117,7 @@ class LinearGaussian(LatentModel):
         """D, d: the shape of the weight."""
         return self.weight.shape[0], self.weight.shape[1]
 
-    def decode(self, z: Latents) -> Float[Tensor, "S D"]:
+    def decode(self, z: Latents) -> Means:
         """Return W z + b for each row of z."""
         return z @ self.weight.T + self.bias
 
@@ -138,9 +135,7 @@ class LinearGaussian(LatentModel):
         return MultivariateNormal(mean, precision_matrix=precision)
 
 
-def grid(
-    points: int, latent_size: int = 1, reach: float = 8.0
-) -> tuple[Float[Tensor, "S d"], float]:
+def grid(points: int, latent_size: int = 1, reach: float = 8.0) -> tuple[Latents, float]:
     """Points of a square lattice that covers the prior, and the log-volume of its cell.
 
     `points` along each of `latent_size` axes, at least 2. The axes go from -reach to reach, in
@@ -165,5 +160,4 @@ def log_integral(
 
 
 def _check_observation(x: Tensor, size: int) -> None:
-    if tuple(x.shape) != (size,):
-        raise ValueError(f"expected one observation of shape ({size},), got {tuple(x.shape)}")
+    need(x.shape == (size,), f"expected one observation of shape ({size},), got {tuple(x.shape)}")
