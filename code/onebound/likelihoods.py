@@ -6,8 +6,8 @@ variance may be any real number; means and scales have shapes that broadcast to 
 Three kinds of pixel occur, and each function takes one: bits, 0 or 1; a grey level k from 0 to 255,
 stored as x = k / 255 (or 2 k / 255 - 1 where a diffusion model asks); and a dequantised level
 y = (k + u) / 256 with u in [0, 1), which has a density. Other pixels, types and shapes are a
-ValueError. 256 logits a pixel lie on the axis of the channels, those of level 0 for all channels
-first: 256 C of them. A `generator` is the source of the noise; None takes torch's global one.
+ValueError. 256 logits a pixel lie on the axis of the channels, 256 C of them, those of level 0
+first.
 """
 
 import math
@@ -76,14 +76,6 @@ def continuous_bernoulli_mean(logits: AnyShape) -> AnyShape:
     return torch.where(small, series, torch.where(logits < 0, below, 1 - below))
 
 
-def sample_continuous_bernoulli(logits: AnyShape, generator: Generator | None = None) -> AnyShape:
-    """Draw continuous Bernoulli pixels in [0, 1] (`[eq-continuous-bernoulli-sample]`)."""
-    u = torch.rand(logits.shape, dtype=logits.dtype, device=logits.device, generator=generator)
-    size = logits.abs()
-    below = -torch.log1p(u * torch.expm1(-size)) / size  # the draw for -|l|, the mirror of |l|'s
-    return torch.where(logits == 0, u, torch.where(logits < 0, below, 1 - below))
-
-
 def _split_at_zero(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Say where a series takes over, and give |logits| with 1 there, safe to divide by."""
     # At 0.1 the terms left out are about 1e-15 of the normaliser and 1e-13 of the mean, and the
@@ -95,7 +87,7 @@ def _split_at_zero(logits: Tensor) -> tuple[Tensor, Tensor]:
 def dequantise(images: UInt8[Tensor, "*shape"], generator: Generator | None = None) -> AnyShape:
     """Spread grey level k evenly over [k / 256, (k + 1) / 256] (`[eq-dequantisation]`).
 
-    Uria, Murray and Larochelle (2013).
+    Without a generator, by torch's global one. Uria, Murray and Larochelle (2013).
     """
     checks.need(images.dtype == torch.uint8, f"expected levels as torch.uint8, got {images.dtype}")
     u = torch.rand(images.shape, device=images.device, generator=generator)
@@ -188,21 +180,6 @@ def log_prob_categorical(x: Images, logits: Logits) -> Nats:
     checks.need(got == needed, f"images {tuple(x.shape)} need logits {needed}, got {got}")
     per_level = logits.unflatten(1, (256, -1))
     return -F.cross_entropy(per_level, k, reduction="none").flatten(1).sum(1)
-
-
-def mean_level(logits: Logits) -> Images:
-    """Mean of k / 255 for grey levels k with these logits (`[eq-categorical]`)."""
-    levels = torch.arange(256, dtype=logits.dtype, device=logits.device) / 255
-    return torch.einsum("bkchw,k->bchw", logits.unflatten(1, (256, -1)).softmax(1), levels)
-
-
-def sample_level(logits: Logits, generator: Generator | None = None) -> Images:
-    """Draw a grey level k / 255 for each pixel (`[eq-categorical]`)."""
-    # Without the last one, which is 1 up to rounding.
-    cumulative = logits.unflatten(1, (256, -1)).softmax(1).cumsum(1)[:, :-1]
-    u = torch.rand(cumulative[:, :1].shape, device=logits.device, generator=generator)
-    # Not >: u may be 0, and a level without probability is never drawn.
-    return (u >= cumulative).sum(1) / 255
 
 
 def _levels(x: Tensor, low: int = 0) -> Tensor:

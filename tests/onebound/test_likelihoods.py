@@ -21,9 +21,6 @@ from onebound.likelihoods import (
     log_prob_continuous_bernoulli,
     log_prob_discretised_logistic,
     log_prob_discretised_normal,
-    mean_level,
-    sample_continuous_bernoulli,
-    sample_level,
 )
 from onebound.networks.mlp import MLPDecoder
 
@@ -218,22 +215,6 @@ def test_the_mean_is_the_derivative_of_the_log_normaliser():
         total = continuous_bernoulli_log_normaliser(logits).sum()
         (slope,) = torch.autograd.grad(total, logits)
         torch.testing.assert_close(slope, continuous_bernoulli_mean(logits), rtol=0, atol=atol)
-
-
-@pytest.mark.equation("eq-continuous-bernoulli-sample")
-def test_continuous_bernoulli_draws_have_its_first_two_moments():
-    n = 40_000
-    points, weights = quadrature()
-    for seed, logit in enumerate(LOGITS):
-        y = sample_continuous_bernoulli(torch.full((n,), logit).double(), seeded(seed))
-        assert 0 <= y.min() <= y.max() <= 1
-        log_normaliser = continuous_bernoulli_log_normaliser(number(logit))
-        mass = weights * torch.exp(logit * points - log_normaliser)
-        for power in (1, 2):
-            draws = y**power
-            stderr = draws.std() / n**0.5
-            assert stderr < 0.02 * draws.mean()
-            assert (draws.mean() - (mass * points**power).sum()).abs() < 4 * stderr
 
 
 # Levels and densities on them.
@@ -436,34 +417,6 @@ def test_categorical_sums_to_one_over_the_levels_of_a_pixel():
     assert log_prob_categorical(x, logits).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.equation("eq-categorical")
-def test_level_draws_and_means_follow_the_logits():
-    n = 60_000
-    logits = torch.full((1, 256, 1, 2), -torch.inf, dtype=torch.float64)
-    logits[0, [0, 17, 255], 0, 0] = number([0.2, 0.5, 0.3]).log()
-    logits[0, :, 0, 1] = discretised_logistic_logits(number([[[[0.1]]]]), number(-2.0))[0, :, 0, 0]
-    draws = sample_level(logits.expand(n, -1, -1, -1), seeded(6))[:, 0, 0]
-    assert torch.equal(draws, (255 * draws).round() / 255)
-    shares = [(draws[:, 0] == k / 255).double().mean().item() for k in (0, 17, 255)]
-    assert sum(shares) == 1
-    for share, p in zip(shares, (0.2, 0.5, 0.3), strict=True):
-        assert share == pytest.approx(p, abs=4 * (p * (1 - p) / n) ** 0.5)
-    means = mean_level(logits)
-    assert means.shape == (1, 1, 1, 2)
-    assert means[0, 0, 0, 0].item() == pytest.approx(0.5 * 17 / 255 + 0.3)
-    assert ((draws.mean(0) - means[0, 0, 0]).abs() < 4 * draws.std(0) / n**0.5).all()
-
-
-@pytest.mark.parametrize(("u", "level"), [(0.0, 3), (0.5, 200)])
-def test_a_draw_on_the_edge_between_levels_takes_the_one_that_has_probability(
-    monkeypatch, u, level
-):
-    logits = torch.full((1, 256, 1, 1), -torch.inf)
-    logits[0, [3, 200]] = 0.0  # half each; u = 0 is also the edge of levels 0 to 3
-    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, u))
-    assert sample_level(logits).item() == pytest.approx(level / 255)
-
-
 @pytest.mark.parametrize(
     ("function", "parameters"),
     [
@@ -633,11 +586,6 @@ def test_every_channel_counts(levels):
     logits = torch.randn(B, 256 * C, H, W, dtype=torch.float64, generator=seeded(8))
     one_by_one = sum(log_prob_categorical(x[:, [c]], logits[:, c::C]) for c in range(C))
     torch.testing.assert_close(log_prob_categorical(x, logits), one_by_one)
-    means = torch.cat([mean_level(logits[:, c::C]) for c in range(C)], 1)
-    torch.testing.assert_close(mean_level(logits), means)
-    sure = torch.full_like(logits, -100.0)
-    sure.unflatten(1, (256, C)).scatter_(1, levels[:, None], 100.0)
-    torch.testing.assert_close(sample_level(sure), levels / 255)
 
 
 def test_tables_and_bins_agree_for_any_images(levels):

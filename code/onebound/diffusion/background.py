@@ -1,9 +1,8 @@
 """A network that puts out what a pixel's own value does not tell.
 
-Most pixels of a digit are background, at exactly -1. Seen alone, a noisy pixel is a draw from a
-mixture: background with the probability that its place has, or ink from a normal distribution.
-Mean and standard deviation of x_0 follow in closed form, and the network only has to say by how
-many standard deviations the mean is wrong.
+Seen alone, a noisy pixel is a draw from a mixture: background, exactly -1, with the probability
+that its place has, or ink from a normal distribution. Mean and standard deviation of x_0 follow in
+closed form, and the network says by how many standard deviations the mean is wrong.
 """
 
 from dataclasses import dataclass

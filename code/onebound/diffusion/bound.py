@@ -44,11 +44,9 @@ class Bound(NamedTuple):
 def reverse_variance(schedule: Schedule) -> Table:
     """Variances of the model's steps p(x_s|x_t): beta_tilde, and beta_1 for the decoder at t = 1.
 
-    See `[eq-posterior-variance]`, and `[eq-optimal-variance]` for what would be best. With
-    beta_tilde, step and model differ in their means only. At t = 1 it is 0, and a decoder with all
-    its mass on x_0_hat gives every other image the probability 0. beta_1 is about the variance of
-    x_0 given x_1 if the data vary much more than the first step's noise. `schedule.beta` is the
-    other usual choice. Ho, Jain and Abbeel (2020), sections 3.2 and 3.3.
+    With beta_tilde (`[eq-posterior-variance]`) step and model differ in their means only, but at
+    t = 1 it is 0, and every image but x_0_hat would have the probability 0. `schedule.beta` is the
+    other usual choice, and `[eq-optimal-variance]` the best. Ho, Jain and Abbeel (2020), 3.2, 3.3.
     """
     return torch.cat([schedule.beta[:2], schedule.beta_tilde[2:]])
 
@@ -56,9 +54,8 @@ def reverse_variance(schedule: Schedule) -> Table:
 def optimal_variance(schedule: Schedule, error: Table, dims: int) -> Table:
     """Return the variances of p(x_s|x_t) that make the bound largest (`[eq-optimal-variance]`).
 
-    Each is beta_tilde plus the variance of mu_tilde that not knowing x_0 leaves. `error` is the
-    mean of ||x_0 - x_0_hat||^2 at each step, entry 0 not used, and `dims` the dimensions of x_0.
-    Bao, Li, Zhu and Zhang (2022).
+    `error` is the mean of ||x_0 - x_0_hat||^2 at each step, entry 0 not used, and `dims` the
+    dimensions of x_0. Bao, Li, Zhu and Zhang (2022).
     """
     check_per_step("error", error, schedule.T)
     inner = schedule.beta_tilde + weight_of_x_0(schedule) ** 2 * error / dims
@@ -68,10 +65,9 @@ def optimal_variance(schedule: Schedule, error: Table, dims: int) -> Table:
 def kl_coefficients(schedule: Schedule, variance: Table) -> tuple[Table, Table]:
     """Weight and excess of each step's divergence, weight ||x_0 - x_0_hat||^2 + D excess.
 
-    The weight is that of `[eq-step-kl-x0]`, and excess what a variance other than beta_tilde costs
-    each dimension (`[eq-step-snr]`, `[eq-kl-weight]`). At t = 1 the excess is infinite, and the
-    weight that of the squared error in minus the log of a normal decoder p(x_0|x_1). Ho, Jain and
-    Abbeel (2020), equation 8; Kingma, Salimans, Poole and Ho (2021).
+    See `[eq-step-kl-x0]`, `[eq-step-snr]`, `[eq-kl-weight]`. The excess is what a variance other
+    than beta_tilde costs each of D dimensions, infinite at t = 1, where the weight is that of a
+    normal decoder. Ho, Jain and Abbeel (2020), equation 8; Kingma, Salimans, Poole and Ho (2021).
     """
     check_variance(variance, schedule.T)
     beta_tilde = like(schedule.beta_tilde, variance)[1:]
@@ -134,8 +130,7 @@ def bound(
     denoiser that keep no graph. With chances of the steps from 2 on, there are two evaluations: the
     decoder's, and that of a step drawn with them for each example, whose divergence is divided by
     its chance (`[eq-weighted-step]`). Each column has the right mean, and minus the `elbo` is a
-    loss. The examples' steps depend on each other (`stratified_t`), which the usual standard error
-    of a batch does not know: it is too large where the terms vary smoothly with t.
+    loss. The steps are drawn together (`stratified_t`): the usual standard error is too large.
     """
     check_precise(x_0)
     with nullcontext() if chances is not None else torch.no_grad():

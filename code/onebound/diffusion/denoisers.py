@@ -1,8 +1,7 @@
 """Networks and denoisers: who answers what, and what samplers and bounds make of the answer.
 
-A network maps (x_t, t) to a tensor like x_t, and what it means is settled by one of the maps
-`x_0_from_...`. A denoiser maps (x_t, t) to x_0_hat, its guess of x_0. `denoiser` makes the second
-out of the first. Losses, bounds and samplers know denoisers only.
+What a network puts out is read by one of the maps `x_0_from_...`. A denoiser puts out x_0_hat, its
+guess of x_0. `denoiser` makes the second of the first; losses, bounds and samplers know it alone.
 """
 
 import math
@@ -12,7 +11,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from onebound.checks import check_positive, check_steps
+from onebound.checks import check_positive, check_steps, need
 from onebound.diffusion.process import X0From, x_0_from_eps
 from onebound.diffusion.schedules import Schedule, like
 
@@ -27,8 +26,7 @@ def denoiser(schedule: Schedule, network: Network, x_0_from: X0From) -> Denoiser
     """
     if x_0_from is x_0_from_eps and schedule.alpha_bar[-1] == 0:
         raise ValueError(
-            "eps does not determine x_0 at t = T if alpha_bar_T is 0: take x_0_from_v, or "
-            "a schedule that leaves some signal"
+            "eps does not determine x_0 if alpha_bar_T is 0: take x_0_from_v, or leave some signal"
         )
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
@@ -56,13 +54,11 @@ def clipped(denoise: Denoiser) -> Denoiser:
 def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
     """Go from the guess of a worse denoiser through that of a better one, and beyond.
 
-    The result is x_0_hat of `worse` plus `strength` times the difference of the two
-    (`[eq-guidance]`): 1 gives `denoise` alone, and above 1 goes beyond, away from errors that both
-    make. Like `clipped`, this makes another sampler: no longer a model whose bound is known.
-    ValueError if the strength is not finite. Karras et al. (2024), autoguidance.
+    The result is x_0_hat of `worse` plus `strength`, a finite number, times the difference of the
+    two (`[eq-guidance]`): 1 gives `denoise` alone, and above 1 goes beyond. Like `clipped`, this
+    makes another sampler, whose bound is not known. Karras et al. (2024), autoguidance.
     """
-    if not math.isfinite(strength):
-        raise ValueError(f"strength must be finite, got {strength!r}")
+    need(math.isfinite(strength), f"strength must be finite, got {strength!r}")
 
     def beyond(x_t: Tensor, t: Tensor) -> Tensor:
         guess = worse(x_t, t)
@@ -76,10 +72,9 @@ def respaced(
 ) -> tuple[Schedule, Denoiser]:
     """Leave out steps: step k of the new schedule and denoiser is step steps[k - 1] of the old.
 
-    q(x_t|x_0) of the steps that are kept stays the same, so the denoiser needs no retraining. The
-    new schedule starts at the last step kept: a sampler of the pair expects x_T of it, noise from
-    N(0, I) only if the old T is kept. To go on from an image at step t, keep steps up to t.
-    ValueError if `steps` do not rise from 1 or more to T or less.
+    `steps` rise from 1 or more to T or less. q(x_t|x_0) of those kept stays the same, so the
+    denoiser needs no retraining. A sampler of the pair expects x_T at the last step kept: noise
+    from N(0, I) only if that is the old T.
     """
     check_steps(steps, schedule.T)
     kept = torch.cat([steps.new_zeros(1), steps])

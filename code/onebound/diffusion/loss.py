@@ -15,10 +15,9 @@ def stratified_t(
 ) -> Int64[Tensor, "n"]:
     """Draw n steps from 1 to T with the chances of their table, or all alike, spread evenly.
 
-    One uniform number is drawn, and the others follow it at distances 1 / n around the circle. A
-    mean over the batch of a function of t varies less than with independent steps. It is unbiased
-    (`[eq-stratified]`). Neighbours differ by about T / n steps, so the examples that they go with
-    should be in random order. Kingma, Salimans, Poole and Ho (2021): a low-discrepancy sampler.
+    One uniform number is drawn, and the others follow it at distances 1 / n around the circle
+    (`[eq-stratified]`): means over a batch are unbiased and vary less. Neighbours differ by about
+    T / n steps, so the examples should be in random order. Kingma, Salimans, Poole and Ho (2021).
     """
     checks.check_positive("n", n)
     checks.check_positive("T", T)
@@ -38,10 +37,8 @@ def denoising_loss(
 ) -> Float[Tensor, "B"]:
     """Return weight_t times the squared error of x_0_hat, summed over pixels.
 
-    `x_0` are images in [-1, 1], or codes (B, L). Times T, with t uniform, the mean is the sum over
-    all steps. Every loss in use is one choice of weights (`[eq-weighted-loss]`), since x_t is
-    known: an error of x_0_hat is one of eps_hat times a factor, and of v_hat times another
-    (`[eq-errors]`; for one step `[eq-one-step-errors]`).
+    `x_0` are images in [-1, 1], or codes (B, L). Every loss in use is one choice of weights
+    (`[eq-weighted-loss]`, `[eq-errors]`; for one step `[eq-one-step-errors]`):
 
     - `schedule.snr`: the squared error of eps_hat, the simplified loss (`[eq-simple-loss]`), Ho,
       Jain and Abbeel (2020), equation 14;

@@ -70,22 +70,18 @@ def sample_xt(schedule: Schedule, x_0: Data, eps: Data, t: Steps) -> Data:
 def x_0_from_eps(schedule: Schedule, x_t: Data, eps: Data, t: Steps) -> Data:
     """Solve x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps for x_0 (`[eq-x0-eps]`).
 
-    For one step it is in `[eq-one-step-targets]`. Where alpha_bar is 0, x_t does not contain x_0,
-    and the result is not finite: `onebound.diffusion.denoisers.denoiser` refuses such a schedule.
+    For one step it is in `[eq-one-step-targets]`. Not finite where alpha_bar is 0.
     """
-    check_same_shape(x_t=x_t, eps=eps)
-    signal, noise = amplitudes(schedule, x_t, t)
+    signal, noise = amplitudes(schedule, x_t, t, eps=eps)
     return (x_t - noise * eps) / signal
 
 
 def x_0_from_v(schedule: Schedule, x_t: Data, v: Data, t: Steps) -> Data:
     """Return sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v; Salimans and Ho (2022).
 
-    (x_t, v) is (x_0, eps) turned by an angle whose cosine is sqrt(alpha_bar), and this turns it
-    back (`[eq-rotation]`, `[eq-x0-v]`; for one step `[eq-one-step-targets]`).
+    It undoes a rotation (`[eq-rotation]`, `[eq-x0-v]`; for one step `[eq-one-step-targets]`).
     """
-    check_same_shape(x_t=x_t, v=v)
-    signal, noise = amplitudes(schedule, x_t, t)
+    signal, noise = amplitudes(schedule, x_t, t, v=v)
     return signal * x_t - noise * v
 
 
@@ -97,15 +93,13 @@ def x_0_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
 
 def eps_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
     """(x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_eps` (`[eq-x0-eps]`)."""
-    check_same_shape(x_t=x_t, x_0=x_0)
-    signal, noise = amplitudes(schedule, x_t, t)
+    signal, noise = amplitudes(schedule, x_t, t, x_0=x_0)
     return (x_t - signal * x_0) / noise
 
 
 def v_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
     """(sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v` (`[eq-x0-v]`)."""
-    check_same_shape(x_t=x_t, x_0=x_0)
-    signal, noise = amplitudes(schedule, x_t, t)
+    signal, noise = amplitudes(schedule, x_t, t, x_0=x_0)
     return (signal * x_t - x_0) / noise
 
 
@@ -115,8 +109,7 @@ def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
     For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`,
     `[eq-fisher-conditional]`, `[eq-fisher-tweedie]`, `[eq-score-maps]`). Vincent (2011).
     """
-    check_same_shape(x_t=x_t, x_0=x_0)
-    signal, noise = amplitudes(schedule, x_t, t)
+    signal, noise = amplitudes(schedule, x_t, t, x_0=x_0)
     return (signal * x_0 - x_t) / noise**2
 
 
@@ -125,25 +118,24 @@ def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data
 
     See `[eq-tweedie]`, `[eq-score-maps]`; Efron (2011). Not finite where alpha_bar is 0.
     """
-    check_same_shape(x_t=x_t, score=score)
-    signal, noise = amplitudes(schedule, x_t, t)
+    signal, noise = amplitudes(schedule, x_t, t, score=score)
     return (x_t + noise**2 * score) / signal
 
 
 def mean_from_eps(schedule: Schedule, x_t: Data, eps: Data, t: Steps) -> Data:
     """Return (x_t - beta / sqrt(1 - alpha_bar) eps) / sqrt(alpha), mu_tilde in terms of eps.
 
-    It is what DDPM's step adds noise to (`[eq-ddpm-step]`); Ho, Jain and Abbeel (2020), equation 11
-    and algorithm 2. Where alpha is 0 the result is not finite.
+    DDPM's step adds noise to it (`[eq-ddpm-step]`); Ho, Jain and Abbeel (2020), equation 11. Not
+    finite where alpha is 0.
     """
-    check_same_shape(x_t=x_t, eps=eps)
-    _, noise = amplitudes(schedule, x_t, t)
+    _, noise = amplitudes(schedule, x_t, t, eps=eps)
     share = at(schedule.beta, t, x_t) / noise
     return (x_t - share * eps) / at(schedule.alpha_root, t, x_t)
 
 
-def amplitudes(schedule: Schedule, x_t: Data, t: Steps) -> tuple[Data, Data]:
-    """Roots of alpha_bar and 1 - alpha_bar at t, for data like x_t (`[eq-q-marginal]`)."""
+def amplitudes(schedule: Schedule, x_t: Data, t: Steps, **alike: Data) -> tuple[Data, Data]:
+    """Roots of alpha_bar and 1 - alpha_bar at t, for x_t and others alike (`[eq-q-marginal]`)."""
+    check_same_shape(x_t=x_t, **alike)
     # The root of 1 - alpha_bar is taken in float64: in float32 the difference loses its digits.
     signal, noise = schedule.amplitudes
     return at(signal, t, x_t), at(noise, t, x_t)

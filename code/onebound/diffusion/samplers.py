@@ -1,10 +1,8 @@
 """Samplers: from noise to data, step by step.
 
-Each is one generator. It yields every step as it is taken, so that the caller can plot, stop, or
-keep the last one only (`last`). Fewer steps come from `respaced`, clipping from `clipped`: a
-sampler knows neither. It starts from x_T, noise from N(0, I), and goes from t = T to 1; `generator`
-is the source of the noise that its steps add. Its first step raises ValueError if arguments are
-wrong; values are checked in that step alone.
+Each yields every step as it is taken, from x_T, noise from N(0, I), to t = 1: plot, stop, or keep
+only the `last`. Fewer steps come from `respaced`, clipping from `clipped`. A `generator` is the
+source of the noise that steps add. Arguments are checked in the first step: ValueError.
 """
 
 from collections.abc import Iterator
@@ -12,10 +10,9 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator
 
-from onebound.checks import check_per_step, trusting
+from onebound.checks import check_per_step, need, trusting
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.process import Data, eps_from_x_0, q_xs_xt_x0
 from onebound.diffusion.schedules import Schedule, Table, at
@@ -26,9 +23,9 @@ class Step(NamedTuple):
     """One step from x_t to x_s, s = t - 1; at t = 1, x_s is the sample."""
 
     t: int
-    x_t: Float[Tensor, "B ..."]
-    x_0_hat: Float[Tensor, "B ..."]  # the denoiser's guess at x_t
-    x_s: Float[Tensor, "B ..."]
+    x_t: Data
+    x_0_hat: Data  # the denoiser's guess at x_t
+    x_s: Data
 
 
 @torch.no_grad()
@@ -41,8 +38,8 @@ def ancestral(
 ) -> Iterator[Step]:
     """Draw x_s from N(mu_tilde(x_t, x_0_hat), variance_t), for t from T to 1 (`[eq-ancestral]`).
 
-    `variance` has an entry for each step; None takes beta_tilde. Its entry 1 is 0: no noise is
-    added to x_0. A positive entry 1 adds the decoder's. Ho, Jain and Abbeel (2020), algorithm 2.
+    None takes beta_tilde, whose entry 1 is 0: no noise is added to x_0. A positive entry 1 adds the
+    decoder's. Ho, Jain and Abbeel (2020), algorithm 2.
     """
     variance = schedule.beta_tilde if variance is None else variance
     check_per_step("variance", variance, schedule.T)
@@ -66,12 +63,10 @@ def ddim(
 ) -> Iterator[Step]:
     """Go to x_s = sqrt(alpha_bar_s) x_0_hat plus the noise seen in x_t, a share of it drawn anew.
 
-    The new noise has the variance eta^2 beta_tilde, and the old one what is left of
-    1 - alpha_bar_s. With eta = 0 the step is deterministic, and with eta = 1 it is that of
-    `ancestral` (`[eq-ddim]`); between lies all else. Song, Meng and Ermon (2021), equations 12, 16.
+    The new noise has the variance eta^2 beta_tilde (`[eq-ddim]`): with eta = 0 the step is
+    deterministic, and with eta = 1 that of `ancestral`. Song, Meng and Ermon (2021), 12 and 16.
     """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta must be in [0, 1], got {eta!r}")
+    need(0 <= eta <= 1, f"eta must be in [0, 1], got {eta!r}")
     variance = eta**2 * schedule.beta_tilde
     signal, deviation = schedule.alpha_bar_s.sqrt(), variance.sqrt()
     kept = (1 - schedule.alpha_bar_s - variance).clamp(min=0).sqrt()  # rounding may take 0 below 0

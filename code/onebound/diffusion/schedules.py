@@ -2,9 +2,8 @@
 
 A schedule of T steps is the sequence alpha_bar_0 = 1 > alpha_bar_1 > ... > alpha_bar_T >= 0. It is
 float64, on the host and of length T + 1, so that index t is step t and entry 0 the clean image. All
-else is derived from it, with the same type and length: a *table* of the steps. What works on data
-takes its numbers from tables by `at`, in the type and on the device of the data. A new schedule is
-one function that returns a `Schedule`; ValueError if what it is asked for is no such sequence.
+else is derived from it, with the same type and length: a *table* of the steps, of which `at` takes
+numbers in the type and on the device of data. ValueError if what is asked for is no such sequence.
 """
 
 import math
@@ -28,9 +27,8 @@ MAX_BETA = 0.999  # where `cosine_schedule` clips: without it the last step woul
 class Schedule:
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with eps from N(0, I).
 
-    See `[eq-q-marginal]`; Ho, Jain and Abbeel (2020), section 2. `alpha_bar` is the share of the
-    variance of x_t that is signal, for data of unit variance. It may be 0 at t = T only, where eps
-    then does not determine x_0.
+    See `[eq-q-marginal]`; Ho, Jain and Abbeel (2020), section 2. `alpha_bar` is the share of signal
+    in the variance of x_t, for data of unit variance. It may be 0 at t = T only.
     """
 
     alpha_bar: Float64[Tensor, "steps"]
@@ -137,8 +135,7 @@ def schedule_from_beta(beta: Float64[Tensor, "T"]) -> Schedule:
 def linear_schedule(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
     """beta_t grows linearly from beta_1 to beta_T, both in (0, 1) (`[eq-linear-schedule]`).
 
-    The defaults are meant for T = 1000. With fewer steps they leave signal in x_T. Ho, Jain and
-    Abbeel (2020), section 4.
+    The defaults are for T = 1000: fewer steps leave signal. Ho, Jain and Abbeel (2020), section 4.
     """
     check_positive("T", T)
     return schedule_from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
@@ -148,8 +145,7 @@ def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
     """alpha_bar_t = f(t) / f(0), f(t) = cos^2(pi / 2 (t / T + offset) / (1 + offset)).
 
     See `[eq-cosine-schedule]`; Nichol and Dhariwal (2021), equation 17. The offset, at least 0,
-    keeps the first steps from being too small. beta is clipped at 0.999 and alpha_bar multiplied up
-    again from the clipped betas, so that both describe the same process.
+    keeps the first steps from being too small. alpha_bar is multiplied up again from clipped betas.
     """
     check_positive("T", T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
@@ -160,9 +156,8 @@ def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
 def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedule:
     """Log-SNR falls linearly, `first` at t = 1 and `last` at t = T (`[eq-log-snr-schedule]`).
 
-    The ends do not depend on T, and the steps between them shrink evenly as T grows, so that sums
-    over steps tend to an integral. The defaults are those of Kingma, Salimans, Poole and Ho (2021)
-    for images of 256 grey levels; T = 1 leaves `first` only.
+    The defaults are those of Kingma, Salimans, Poole and Ho (2021) for images of 256 grey levels.
+    T = 1 leaves `first` only.
     """
     check_positive("T", T)
     later = torch.sigmoid(torch.linspace(first, last, T, dtype=torch.float64))

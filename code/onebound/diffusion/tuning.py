@@ -1,9 +1,8 @@
 """The bound of a trained model on many images: best variances, and bits per dimension.
 
 Images are levels, uint8, split into batches of `AT_ONCE`. Each draws steps of its own, so that all
-T terms are estimated from a few evaluations an image. The chances of the steps are a choice: the
-estimates divide by them. `generator` is the source of steps and noise. `bits` checks values in its
-first batch alone.
+T terms are estimated from a few evaluations an image; what the chances of the steps are, the
+estimates divide by. `generator` is the source of steps and noise.
 """
 
 import math
@@ -50,8 +49,8 @@ def squared_errors(
 ) -> Table:
     """Mean of ||x_0 - x_0_hat||^2 at each of at least 2 steps, from one evaluation an image.
 
-    In units of v the error is a smooth function of the log-SNR (`[eq-errors]`). There it is
-    averaged over the steps within `width`; 0 takes each by itself. Entry 0 is 0.
+    In units of v (`[eq-errors]`), where it is smooth, the error is averaged over all steps whose
+    log-SNR is within `width`. Entry 0 is 0.
     """
     chances, seen = even_chances(schedule), []
     for x_0 in map(to_signed, levels.split(AT_ONCE)):
@@ -73,8 +72,8 @@ def decoder_variance(
 ) -> float:
     """Choose the variance at t = 1, of ten multiples of the squared error, by the likelihood.
 
-    There the likelihood is one of bins, not a density: where most errors are far below a bin, the
-    rare large ones want a much larger variance. All images are evaluated together.
+    Where most errors are far below a bin, the rare large ones want a much larger variance than the
+    mean square. All images are evaluated together.
     """
     x_0 = to_signed(levels)
     t = torch.ones(len(x_0), dtype=torch.int64, device=x_0.device)
@@ -118,8 +117,8 @@ def bits(
 ) -> Bound:
     """Return the costs of each image in bits per dimension, by group (`[eq-diffusion-bound]`).
 
-    The groups are positive: their sum is minus the bound. That over the steps is estimated from a
-    random step of each image in each of the passes, whose mean it is (`[eq-weighted-step]`).
+    The groups are positive, and their sum, `total`, is minus the bound. That of the steps is a mean
+    over passes, each with one random step of each image (`[eq-weighted-step]`).
     """
     check_positive("passes", passes)
     variance, chances = tuned

@@ -18,8 +18,7 @@ def posterior_weights(
 ) -> Float64[Tensor, "B N"]:
     """Probability that x_t came from each image, if each was equally likely at first.
 
-    The softmax over i of -||x_t - sqrt(alpha_bar) x_i||^2 / (2 (1 - alpha_bar))
-    (`[eq-posterior-weights]`, `[eq-image-posterior]`).
+    See `[eq-posterior-weights]` and `[eq-image-posterior]`.
     """
     check_times(t, schedule.T, x_t)
     check_same_shape(image=images[0], x_t=x_t[0])
@@ -36,8 +35,7 @@ def optimal_denoiser(schedule: Schedule, images: Data, chunk: int = 4096) -> Den
     """Return the exact E[x_0|x_t] if x_0 is one of `images`, each equally likely.
 
     It is the mean of the images under `posterior_weights` (`[eq-optimal-denoiser]`), which need
-    8 B N bytes. No function of (x_t, t) has a smaller mean squared error on these images
-    (`[eq-conditional-mean]`). Sampled with, it gives these images back.
+    8 B N bytes, and has the smallest mean squared error on these images (`[eq-conditional-mean]`).
     """
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from onebound.diffusion.bound import Bound, kl_coefficients, kl_prior
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.schedules import Schedule, Table, at, like
 
-
 Points = Float64[Tensor, "B D"]
 
 

@@ -1,8 +1,8 @@
 """Latent-variable models small enough to solve: what the large ones are checked against.
 
-An observation x has shape (D,). Latents z have shape (S, d), one row for each draw or grid point.
-Log-densities are in nats, one for each row. Work in float64: the errors that remain are then those
-of the method. ValueError if a shape is another or latents are not finite.
+An observation x has shape (D,), latents z (S, d), one row for each draw or grid point, for which
+log-densities are in nats. Work in float64: the errors that remain are then those of the method.
+ValueError if a shape is another or latents are not finite.
 """
 
 import math
@@ -138,8 +138,7 @@ class LinearGaussian(LatentModel):
 def grid(points: int, latent_size: int = 1, reach: float = 8.0) -> tuple[Latents, float]:
     """Points of a square lattice that covers the prior, and the log-volume of its cell.
 
-    `points` along each of `latent_size` axes, at least 2. The axes go from -reach to reach, in
-    standard deviations of the prior.
+    There are `points`, at least 2, along each of `latent_size` axes from -reach to reach.
     """
     check_positive("points - 1", points - 1)
     check_positive("latent_size", latent_size)

@@ -4,15 +4,20 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from onebound import likelihoods
 from onebound.data.images import to_unit
 from onebound.data.mnist import load_mnist, split_validation
-from onebound.distributions import kl_normal_standard, log_prob_normal, sample_normal
+from onebound.distributions import (
+    AnyShape,
+    kl_normal_standard,
+    log_prob_normal,
+    sample_normal,
+)
 from onebound.evaluation import quality
 from onebound.evaluation.estimates import per_example
-from onebound.likelihoods import bits_per_dim
+from onebound.likelihoods import Images, Logits, bits_per_dim
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.training.run import train
 from onebound.vae.model import VAE
@@ -79,17 +84,40 @@ class SquaredError(Gaussian):
         return -((x - torch.sigmoid(logits)) ** 2).flatten(1).sum(1)
 
 
+def sample_continuous_bernoulli(logits: AnyShape, generator: Generator | None = None) -> AnyShape:
+    """Draw continuous Bernoulli pixels in [0, 1] (`[eq-continuous-bernoulli-sample]`)."""
+    u = torch.rand(logits.shape, dtype=logits.dtype, device=logits.device, generator=generator)
+    size = logits.abs()
+    below = -torch.log1p(u * torch.expm1(-size)) / size  # the draw for -|l|, the mirror of |l|'s
+    return torch.where(logits == 0, u, torch.where(logits < 0, below, 1 - below))
+
+
 class ContinuousBernoulli(nn.Module):
     """The cross-entropy, normalised."""
 
     density = True
     prepare = staticmethod(likelihoods.dequantise)
     mean = staticmethod(likelihoods.continuous_bernoulli_mean)
-    draw = staticmethod(likelihoods.sample_continuous_bernoulli)
+    draw = staticmethod(sample_continuous_bernoulli)
 
     def forward(self, y: Tensor, logits: Tensor) -> Tensor:
         """Return the log-density of each image (B,)."""
         return likelihoods.log_prob_continuous_bernoulli(y, logits)
+
+
+def mean_level(logits: Logits) -> Images:
+    """Mean of k / 255 for grey levels k with these logits (`[eq-categorical]`)."""
+    levels = torch.arange(256, dtype=logits.dtype, device=logits.device) / 255
+    return torch.einsum("bkchw,k->bchw", logits.unflatten(1, (256, -1)).softmax(1), levels)
+
+
+def sample_level(logits: Logits, generator: Generator | None = None) -> Images:
+    """Draw a grey level k / 255 for each pixel (`[eq-categorical]`)."""
+    # Without the last one, which is 1 up to rounding.
+    cumulative = logits.unflatten(1, (256, -1)).softmax(1).cumsum(1)[:, :-1]
+    u = torch.rand(cumulative[:, :1].shape, device=logits.device, generator=generator)
+    # Not >: u may be 0, and a level without probability is never drawn.
+    return (u >= cumulative).sum(1) / 255
 
 
 class DiscretisedLogistic(nn.Module):
@@ -113,15 +141,11 @@ class DiscretisedLogistic(nn.Module):
 
     def mean(self, centre: Tensor) -> Tensor:
         """Return the mean of p(x|z)."""
-        return likelihoods.mean_level(
-            likelihoods.discretised_logistic_logits(centre, self.log_scale)
-        )
+        return mean_level(likelihoods.discretised_logistic_logits(centre, self.log_scale))
 
     def draw(self, centre: Tensor) -> Tensor:
         """Draw an image from p(x|z)."""
-        return likelihoods.sample_level(
-            likelihoods.discretised_logistic_logits(centre, self.log_scale)
-        )
+        return sample_level(likelihoods.discretised_logistic_logits(centre, self.log_scale))
 
 
 class Categorical(nn.Module):
@@ -129,8 +153,8 @@ class Categorical(nn.Module):
 
     density = False
     prepare = staticmethod(to_unit)
-    mean = staticmethod(likelihoods.mean_level)
-    draw = staticmethod(likelihoods.sample_level)
+    mean = staticmethod(mean_level)
+    draw = staticmethod(sample_level)
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
         """Return the log-probability of each image (B,)."""

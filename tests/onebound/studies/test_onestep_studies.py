@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from onebound.evaluation.estimates import estimate
-from onebound.likelihoods import discretised_logistic_logits, mean_level
+from onebound.likelihoods import discretised_logistic_logits
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
+from onebound.studies.likelihoods_compared import mean_level
 from onebound.studies.onestep_decoders import (
     LearnedScale,
     logistic_vae,
