@@ -6,8 +6,7 @@ variance may be any real number; means and scales have shapes that broadcast to 
 Three kinds of pixel occur, and each function takes one: bits, 0 or 1; a grey level k from 0 to 255,
 stored as x = k / 255 (or 2 k / 255 - 1 where a diffusion model asks); and a dequantised level
 y = (k + u) / 256 with u in [0, 1), which has a density. Other pixels, types and shapes are a
-ValueError. 256 logits a pixel lie on the axis of the channels, 256 C of them, those of level 0
-first.
+ValueError. 256 logits a pixel are 256 C channels, those of level 0 for all channels first.
 """
 
 import math
@@ -46,9 +45,8 @@ def cross_entropy_grey(x: Images, logits: Images) -> Nats:
 def log_prob_continuous_bernoulli(y: Images, logits: Images) -> Nats:
     """Log-density of images in [0, 1] under independent continuous Bernoulli pixels.
 
-    The cross-entropy of `cross_entropy_grey` plus what makes the exponential of it integrate to 1
-    (`[eq-continuous-bernoulli]`). Only of dequantised images it bounds the probability of grey
-    levels. Loaiza-Ganem and Cunningham (2019).
+    It is `cross_entropy_grey`, normalised (`[eq-continuous-bernoulli]`). Only of dequantised images
+    it bounds the probability of grey levels. Loaiza-Ganem and Cunningham (2019).
     """
     checks.check_images(y, 0, 1)
     checks.check_same_shape(images=y, logits=logits)
@@ -134,9 +132,8 @@ def _logistic_bin(k: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
 def log_prob_discretised_normal(x: Images, mean: Broadcast, logvar: Broadcast) -> Nats:
     """Log-probability of grey levels under normal pixels, each bin integrated exactly.
 
-    The decoder of a diffusion model. Level k takes the mass of N(mean, exp(logvar)) within 1 / 255
-    of x = 2 k / 255 - 1; level 0 also all below, and level 255 all above
-    (`[eq-one-step-decoder]`, `[eq-discretised-normal]`). Ho, Jain and Abbeel (2020), equation 13.
+    Level k takes the mass within 1 / 255 of x = 2 k / 255 - 1, level 0 all below as well, 255 all
+    above (`[eq-one-step-decoder]`, `[eq-discretised-normal]`). Ho, Jain and Abbeel (2020), eq. 13.
     """
     k = _levels(x, low=-1)
     scale = torch.exp(-0.5 * logvar)

@@ -5,7 +5,7 @@
 2 k / 255 - 1. ValueError if a variance is not positive from t = 1 on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -137,8 +137,13 @@ def bound(
         noise = noise_like(x_0, generator)
         first = log_likelihood(schedule, denoise, x_0, noise, variance, log_prob)
         kl_steps = x_0.new_zeros(len(x_0), schedule.T + 1)
+        steps, counts = range(2, schedule.T + 1), x_0.new_ones(())
         with trusting():
-            for t, counts in _chosen(schedule, x_0, chances, generator):
+            for step in steps if chances is None else steps[:1]:
+                t = torch.full((len(x_0),), step, device=x_0.device)
+                if chances is not None:  # a step for each example, drawn
+                    t = stratified_t(len(x_0), schedule.T, generator, chances).to(x_0.device)
+                    counts = 1 / like(chances, x_0)[t]
                 eps = noise_like(x_0, generator)
                 kl = counts * kl_step(schedule, denoise, x_0, eps, t, variance)
                 kl_steps.scatter_(1, t[:, None], kl[:, None])
@@ -149,15 +154,3 @@ def equal_chances(schedule: Schedule) -> Table:
     """Return the same chance for each step from 2 on."""
     later = torch.arange(schedule.T + 1, dtype=torch.float64) > 1
     return later.double() / max(schedule.T - 1, 1)
-
-
-def _chosen(
-    schedule: Schedule, x_0: Tensor, chances: Tensor | None, generator: Generator | None
-) -> Iterator[tuple[Tensor, Tensor | float]]:
-    """Yield steps to evaluate, one for each example at a time, and how often each counts."""
-    if chances is None:
-        for step in range(2, schedule.T + 1):
-            yield torch.full((len(x_0),), step, device=x_0.device), 1.0
-    elif schedule.T > 1:
-        t = stratified_t(len(x_0), schedule.T, generator, chances).to(x_0.device)
-        yield t, 1 / like(chances, x_0)[t]

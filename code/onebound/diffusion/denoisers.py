@@ -1,7 +1,7 @@
 """Networks and denoisers: who answers what, and what samplers and bounds make of the answer.
 
-What a network puts out is read by one of the maps `x_0_from_...`. A denoiser puts out x_0_hat, its
-guess of x_0. `denoiser` makes the second of the first; losses, bounds and samplers know it alone.
+A network's answer is read by one of the maps `x_0_from_...`. A denoiser's is x_0_hat, its guess of
+x_0. `denoiser` makes the second of the first. Losses, bounds and samplers know denoisers only.
 """
 
 import math
@@ -35,17 +35,6 @@ def denoiser(schedule: Schedule, network: Network, x_0_from: X0From) -> Denoiser
     return denoise
 
 
-def in_parts(denoise: Denoiser, at_once: int = 100) -> Denoiser:
-    """Ask for so many guesses at a time: the same ones, in less memory. At least 1."""
-    check_positive("at_once", at_once)
-
-    def parts(x_t: Tensor, t: Tensor) -> Tensor:
-        pairs = zip(x_t.split(at_once), t.split(at_once), strict=True)
-        return torch.cat([denoise(*pair) for pair in pairs])
-
-    return parts
-
-
 def clipped(denoise: Denoiser) -> Denoiser:
     """Cut x_0_hat to [-1, 1], the range of images. This makes another sampler and another bound."""
     return lambda x_t, t: denoise(x_t, t).clamp(-1, 1)
@@ -73,8 +62,8 @@ def respaced(
     """Leave out steps: step k of the new schedule and denoiser is step steps[k - 1] of the old.
 
     `steps` rise from 1 or more to T or less. q(x_t|x_0) of those kept stays the same, so the
-    denoiser needs no retraining. A sampler of the pair expects x_T at the last step kept: noise
-    from N(0, I) only if that is the old T.
+    denoiser needs no retraining. A sampler of the pair starts from x_t at the last step kept, which
+    is noise from N(0, I) only if it is the old T.
     """
     check_steps(steps, schedule.T)
     kept = torch.cat([steps.new_zeros(1), steps])

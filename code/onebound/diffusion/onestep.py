@@ -24,8 +24,7 @@ from onebound.networks.conv import Residual
 from onebound.networks.inputs import SHAPE, Images, Shape, Steps
 from onebound.vae.model import Bound
 
-Decoder = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(x_1, t) to mean and log-variance of p(x_0|x_1), of shapes that broadcast."""
+Decoder = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (x_1, t) to mean and log-variance
 
 ALPHA = 0.1  # where a function is not told another
 

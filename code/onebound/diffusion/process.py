@@ -16,8 +16,7 @@ from onebound.diffusion.schedules import Schedule, Table, at
 
 Data = Float[Tensor, "B ..."]
 Steps = Int64[Tensor, "B"]
-X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
-"""(schedule, x_t, what a network puts out, t) to x_0_hat."""
+X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]  # of schedule, x_t, an answer and t
 
 
 def q_xt_x0(schedule: Schedule, x_0: Data, t: Steps) -> tuple[Data, Data]:

@@ -20,8 +20,6 @@ from onebound.checks import check_alpha_bar, check_positive, check_times
 
 Table = Float[Tensor, "steps"]
 
-MAX_BETA = 0.999  # where `cosine_schedule` clips: without it the last step would leave nothing
-
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -145,12 +143,13 @@ def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
     """alpha_bar_t = f(t) / f(0), f(t) = cos^2(pi / 2 (t / T + offset) / (1 + offset)).
 
     See `[eq-cosine-schedule]`; Nichol and Dhariwal (2021), equation 17. The offset, at least 0,
-    keeps the first steps from being too small. alpha_bar is multiplied up again from clipped betas.
+    keeps the first steps from being too small. beta is clipped at 0.999, without which the last one
+    would leave nothing, and alpha_bar multiplied up again.
     """
     check_positive("T", T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos(math.pi / 2 * (u + offset) / (1 + offset)) ** 2
-    return schedule_from_beta(((f[:-1] - f[1:]) / f[:-1]).clamp(max=MAX_BETA))
+    return schedule_from_beta(((f[:-1] - f[1:]) / f[:-1]).clamp(max=0.999))
 
 
 def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedule:

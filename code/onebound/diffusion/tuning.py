@@ -1,8 +1,8 @@
 """The bound of a trained model on many images: best variances, and bits per dimension.
 
 Images are levels, uint8, split into batches of `AT_ONCE`. Each draws steps of its own, so that all
-T terms are estimated from a few evaluations an image; what the chances of the steps are, the
-estimates divide by. `generator` is the source of steps and noise.
+T terms are estimated from a few evaluations an image. The chances of the steps are a choice: the
+estimates divide by them. `generator` is the source of steps and noise.
 """
 
 import math

@@ -1,7 +1,6 @@
 """Gaussian data, on which diffusion can be solved: the exact denoiser and the exact bound.
 
-What chapters and tests hold the sampled quantities against. Mean and covariance are float64, and
-the denoiser answers in the type of what it is asked.
+Mean and covariance are float64, and the denoiser answers in the type of what it is asked.
 """
 
 import math
@@ -69,9 +68,9 @@ class GaussianData:
     def bound(self, schedule: Schedule, variance: Table, x_0: Points) -> Bound:
         """Mean over the noise of `onebound.diffusion.bound` with the exact denoiser, nats.
 
-        The decoder at t = 1 is a normal density. Every term is quadratic in x_0 - mean, so the mean
-        over the data is that of the points mean + r and mean - r, where r is one standard deviation
-        along each axis; it is below that of log p by `[eq-gaussian-gap]`.
+        The decoder at t = 1 is a normal density. The mean over the data, below that of log p by
+        `[eq-gaussian-gap]`, is that of mean + r and mean - r, r one standard deviation along each
+        axis, as all terms are quadratic.
         """
         D = len(self.mean)
         error = self.squared_error(schedule, x_0)

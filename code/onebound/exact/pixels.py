@@ -1,7 +1,7 @@
 """Images whose pixels are independent: a model of real digits on which diffusion can be solved.
 
-What chapters hold the bound on MNIST against. The log-probability of an image is a sum over pixels,
-and E[x_0|x_t] a mean over 256 levels. Images are levels, uint8; ValueError if they are none.
+The log-probability of an image is a sum over pixels, and E[x_0|x_t] a mean over 256 levels. Images
+are levels, uint8; ValueError if they are none.
 """
 
 from dataclasses import dataclass

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from onebound.checks import check_positive
 from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist
 from onebound.diffusion.bound import bound, equal_chances, reverse_variance
-from onebound.diffusion.denoisers import in_parts
+from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.schedules import log_snr_schedule
 from onebound.likelihoods import bits_per_dim
 from onebound.networks.unet import UNet
@@ -35,6 +36,17 @@ def run(seed: int, steps: list[int], shares: int) -> dict[str, list[list[float]]
     images = load_mnist().test_images.split(AT_ONCE)
     mine = range(seed * shares, (seed + 1) * shares)
     return {"bits": [[bits(network, images[i], i, T) for T in steps] for i in mine]}
+
+
+def in_parts(denoise: Denoiser, at_once: int = 100) -> Denoiser:
+    """Ask for so many guesses at a time: the same ones, in less memory. At least 1."""
+    check_positive("at_once", at_once)
+
+    def parts(x_t: Tensor, t: Tensor) -> Tensor:
+        pairs = zip(x_t.split(at_once), t.split(at_once), strict=True)
+        return torch.cat([denoise(*pair) for pair in pairs])
+
+    return parts
 
 
 def bits(network: UNet, levels: Tensor, seed: int, T: int) -> float:

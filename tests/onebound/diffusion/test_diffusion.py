@@ -16,7 +16,7 @@ from onebound.diffusion.bound import (
     optimal_variance,
     reverse_variance,
 )
-from onebound.diffusion.denoisers import clipped, denoiser, even_steps, guided, in_parts, respaced
+from onebound.diffusion.denoisers import clipped, denoiser, even_steps, guided, respaced
 from onebound.diffusion.loss import denoising_loss, stratified_t
 from onebound.diffusion.process import (
     eps_from_x_0,
@@ -248,20 +248,6 @@ def test_clipping():
     x_t = torch.tensor([[-2.0], [-0.1], [0.2], [0.5]])
     expected = torch.tensor([[-1.0], [-0.3], [0.6], [1.0]])
     torch.testing.assert_close(denoise(x_t, torch.ones(4).long()), expected)
-
-
-def test_in_parts_the_guesses_are_the_same_and_few_are_asked_for_at_once():
-    asked = []
-
-    def denoise(x_t, t):
-        asked.append(len(x_t))
-        return x_t * t[:, None]
-
-    x_t, t = normal(7, 2, seed=1), torch.arange(1, 8)
-    torch.testing.assert_close(in_parts(denoise, 3)(x_t, t), x_t * t[:, None])
-    assert asked == [3, 3, 1]
-    with pytest.raises(ValueError, match="at_once"):
-        in_parts(denoise, 0)
 
 
 # ---- respacing

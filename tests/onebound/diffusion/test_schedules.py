@@ -190,7 +190,7 @@ def test_a_number_of_steps_that_is_none_is_refused(make, T):
 @pytest.mark.equation("eq-relative-weight", "eq-v-relative-weight")
 def test_relative_to_the_bound_the_loss_of_v_weighs_by_the_root_of_the_inverse_snr():
     schedule = cosine_schedule(100_000, offset=0)
-    middle = slice(1000, 99_000)  # MAX_BETA clips the end
+    middle = slice(1000, 99_000)  # the end is clipped
     snr = schedule.snr[1:].mul(schedule.snr[:-1]).sqrt()[middle]  # in the middle of each step
     slope = 1 / (-schedule.log_snr.diff() * schedule.T)[middle]
     torch.testing.assert_close(

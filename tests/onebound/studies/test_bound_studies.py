@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from onebound.studies import bound, bound_samples
+from onebound.studies.bound_steps import in_parts
 from onebound.studies.records import load_record
 
 
@@ -23,3 +24,17 @@ def test_more_draws_leave_the_first_as_they_are():
     few, many = (bound_samples.draw(3, "unet", n) for n in (1, 3))
     torch.testing.assert_close(few, many[:1], atol=1e-3, rtol=0)
     assert few.shape == (1, 1, 28, 28)
+
+
+def test_in_parts_the_guesses_are_the_same_and_few_are_asked_for_at_once():
+    asked = []
+
+    def denoise(x_t, t):
+        asked.append(len(x_t))
+        return x_t * t[:, None]
+
+    x_t, t = torch.randn(7, 2, generator=torch.Generator().manual_seed(1)), torch.arange(1, 8)
+    torch.testing.assert_close(in_parts(denoise, 3)(x_t, t), x_t * t[:, None])
+    assert asked == [3, 3, 1]
+    with pytest.raises(ValueError, match="at_once"):
+        in_parts(denoise, 0)
