@@ -17,6 +17,7 @@ from onebound.diffusion.schedules import Schedule, like
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) to a tensor like x_t
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) to x_0_hat, like x_t
+Kept = Int64[Tensor, "K"]  # steps of a schedule, rising
 
 
 def denoiser(schedule: Schedule, network: Network, x_0_from: X0From) -> Denoiser:
@@ -56,9 +57,7 @@ def guided(denoise: Denoiser, worse: Denoiser, strength: float) -> Denoiser:
     return beyond
 
 
-def respaced(
-    schedule: Schedule, denoise: Denoiser, steps: Int64[Tensor, "K"]
-) -> tuple[Schedule, Denoiser]:
+def respaced(schedule: Schedule, denoise: Denoiser, steps: Kept) -> tuple[Schedule, Denoiser]:
     """Leave out steps: step k of the new schedule and denoiser is step steps[k - 1] of the old.
 
     `steps` rise from 1 or more to T or less. q(x_t|x_0) of those kept stays the same, so the
@@ -71,7 +70,7 @@ def respaced(
     return coarse, lambda x_k, k: denoise(x_k, like(kept, k)[k])
 
 
-def even_steps(T: int, K: int) -> Int64[Tensor, "K"]:
+def even_steps(T: int, K: int) -> Kept:
     """K of the steps 1 to T at equal distances up to rounding, T the last; for `respaced`."""
     check_positive("K", K)
     check_positive("T - K + 1", T - K + 1)

@@ -38,8 +38,8 @@ def ancestral(
 ) -> Iterator[Step]:
     """Draw x_s from N(mu_tilde(x_t, x_0_hat), variance_t), for t from T to 1 (`[eq-ancestral]`).
 
-    None takes beta_tilde, whose entry 1 is 0: no noise is added to x_0. A positive entry 1 adds the
-    decoder's. Ho, Jain and Abbeel (2020), algorithm 2.
+    No `variance` takes beta_tilde, whose entry 1 is 0: no noise is added to x_0. A positive entry 1
+    adds the decoder's. Ho, Jain and Abbeel (2020), algorithm 2.
     """
     variance = schedule.beta_tilde if variance is None else variance
     check_per_step("variance", variance, schedule.T)

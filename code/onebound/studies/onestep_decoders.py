@@ -56,7 +56,8 @@ def one_step_decoder(
     """Train a decoder of one step on its bound, one pass over 24,000 images."""
     torch.manual_seed(seed)
     network = SmallDenoiser(out=2, shape=shape_of(levels)).to(memory_format=torch.channels_last)
-    loss = lambda batch: -bound(decoder(network, alpha), to_signed(batch), alpha).elbo  # noqa: E731
+    decode = decoder(network, alpha)
+    loss = lambda batch: -bound(decode, to_signed(batch), alpha).elbo  # noqa: E731
     (last,) = train(network, loss, levels[:24_000], epochs=1, batch_size=64, seed=seed)
     return _trained(network, last.seconds)
 
