@@ -132,8 +132,8 @@ def _logistic_bin(k: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
 def log_prob_discretised_normal(x: Images, mean: Broadcast, logvar: Broadcast) -> Nats:
     """Log-probability of grey levels under normal pixels, each bin integrated exactly.
 
-    Level k takes the mass within 1 / 255 of x = 2 k / 255 - 1, level 0 all below as well, 255 all
-    above (`[eq-one-step-decoder]`, `[eq-discretised-normal]`). Ho, Jain and Abbeel (2020), eq. 13.
+    Level k takes the mass within 1 / 255 of x = 2 k / 255 - 1, level 0 also all below, and 255 all
+    above: `[eq-one-step-decoder]`, `[eq-discretised-normal]`; Ho et al. (2020), equation 13.
     """
     k = _levels(x, low=-1)
     scale = torch.exp(-0.5 * logvar)
@@ -199,7 +199,7 @@ def bits_per_dim(nats: AnyShape, dims: int = PIXELS) -> AnyShape:
     """Bits that a code for the model spends on each of `dims` dimensions (`[eq-bits-per-dim]`).
 
     `nats` are of a log-probability of discrete data, or of a lower bound on it. A log-density is
-    not one: `density_to_levels` comes first. Lower is better.
+    not one: `density_to_levels` comes first.
     """
     checks.check_positive("dims", dims)
     return -nats / (dims * math.log(2))

@@ -44,9 +44,9 @@ class Bound(NamedTuple):
 def reverse_variance(schedule: Schedule) -> Table:
     """Variances of the model's steps p(x_s|x_t): beta_tilde, and beta_1 for the decoder at t = 1.
 
-    With beta_tilde (`[eq-posterior-variance]`) step and model differ in their means only, but at
-    t = 1 it is 0, and every image but x_0_hat would have the probability 0. `schedule.beta` is the
-    other usual choice, and `[eq-optimal-variance]` the best. Ho, Jain and Abbeel (2020), 3.2, 3.3.
+    With beta_tilde (`[eq-posterior-variance]`) step and model differ in their means only, but it is
+    0 at t = 1, where every image but x_0_hat would have the probability 0. `schedule.beta` is usual
+    too, and `[eq-optimal-variance]` best. Ho, Jain and Abbeel (2020), sections 3.2 and 3.3.
     """
     return torch.cat([schedule.beta[:2], schedule.beta_tilde[2:]])
 

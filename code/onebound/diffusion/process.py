@@ -16,7 +16,7 @@ from onebound.diffusion.schedules import Schedule, Table, at
 
 Data = Float[Tensor, "B ..."]
 Steps = Int64[Tensor, "B"]
-X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]  # of schedule, x_t, an answer and t
+X0From = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]  # (schedule, x_t, answer, t) to x_0
 
 
 def q_xt_x0(schedule: Schedule, x_0: Data, t: Steps) -> tuple[Data, Data]:

@@ -63,8 +63,8 @@ def ddim(
 ) -> Iterator[Step]:
     """Go to x_s = sqrt(alpha_bar_s) x_0_hat plus the noise seen in x_t, a share of it drawn anew.
 
-    The new noise has the variance eta^2 beta_tilde (`[eq-ddim]`): with eta = 0 the step is
-    deterministic, and with eta = 1 that of `ancestral`. Song, Meng and Ermon (2021), 12 and 16.
+    The new noise has the variance eta^2 beta_tilde (`[eq-ddim]`): with eta = 0 there is none, and
+    with eta = 1 the step is that of `ancestral`. Song, Meng and Ermon (2021), equations 12, 16.
     """
     need(0 <= eta <= 1, f"eta must be in [0, 1], got {eta!r}")
     variance = eta**2 * schedule.beta_tilde
