@@ -21,9 +21,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from onebound.checks import check_positive, trusting
+from onebound.checks import check_positive, need, trusting
 from onebound.training import loop
-from onebound.training.checkpoint import Checkpoint, Stateful, fingerprint, name_of
+from onebound.training.checkpoint import Checkpoint, Parts, fingerprint, name_of
 from onebound.training.optimisers import Average, adam
 from onebound.training.precision import mixed_precision
 
@@ -89,7 +89,7 @@ def train(
     run |= {"learning_rate": learning_rate, "warm_up": warm_up, "loss": name_of(loss)}
     if checkpoint:
         run["data"] = [fingerprint(part) for part in data]
-    parts: dict[str, Stateful] = {"model": model}
+    parts: Parts = {"model": model}
     if average:
         parts["average"] = average
     for i, pair in enumerate(zip(optimisers, rates, strict=True)):
@@ -148,20 +148,15 @@ def _check(
 ) -> None:
     """Refuse what makes no run."""
     sizes = [len(part) for part in data]
-    if len(set(sizes)) != 1:
-        raise ValueError(f"expected data of one length, got {sizes}")
+    need(len(set(sizes)) == 1, f"expected data of one length, got {sizes}")
     check_positive("epochs", epochs)
     check_positive("batch_size", batch_size)
-    if batch_size % processes:
-        raise ValueError(
-            f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
-        )
-    if sizes[0] < batch_size:
-        raise ValueError(f"got {sizes[0]} examples, fewer than one batch of {batch_size}")
-    if not 0 <= rate < math.inf:
-        raise ValueError(f"learning_rate must be finite and at least 0, got {rate!r}")
-    if not isinstance(warm_up, int) or isinstance(warm_up, bool) or warm_up < 0:
-        raise ValueError(f"warm_up must be a whole number of at least 0, got {warm_up!r}")
+    check_positive("warm_up", warm_up, least=0)
+    uneven = f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
+    need(batch_size % processes == 0, uneven)
+    few = f"got {sizes[0]} examples, fewer than one batch of {batch_size}"
+    need(sizes[0] >= batch_size, few)
+    need(0 <= rate < math.inf, f"learning_rate must be finite and at least 0, got {rate!r}")
 
 
 def _check_finite(model: nn.Module, total: Tensor, place: str, kept: Checkpoint) -> None:
