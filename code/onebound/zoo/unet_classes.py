@@ -27,7 +27,6 @@ STRENGTH = 1.25
 RECIPE = unet.RECIPE | dict(classes=UNTOLD, untold=0.1, epochs=28, learning_rate=0.02)
 SCHEDULE = COSINE
 denoiser_of = from_v
-"""Reads x_0_hat off the network, whose output is v_hat."""
 build = partial(sized, RECIPE)
 train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 
