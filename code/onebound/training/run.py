@@ -164,9 +164,9 @@ def _check_finite(model: nn.Module, total: Tensor, place: str, kept: Checkpoint)
 
     A gradient of an earlier step that was not finite is in the weights: 0 times it is none either.
     """
-    weights = [p.detach() for p in model.parameters()]
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if not torch.stack([x.isfinite().all() for x in (total, *gradients, *weights)]).all():
+    looked_at = (total, *gradients, *model.parameters())
+    if not torch.stack([x.isfinite().all() for x in looked_at]).all():
         message = f"a loss, gradient or weight is not finite at {place}: lower learning_rate"
         if kept.path and kept.path.exists():
             message += (
