@@ -16,6 +16,7 @@ from torch import Tensor
 _trusts: ContextVar[bool] = ContextVar("trusts", default=False)
 trusted = _trusts.get
 """Whether values are taken on trust here."""
+CONVERT = "convert grey levels with onebound.data.images."
 
 
 def need(holds: object, message: str) -> None:
@@ -42,10 +43,10 @@ def trusting() -> Iterator[None]:
 
 def check_precise(x: Shaped[Tensor, "..."], what: str = "data", advice: str = "to_signed") -> None:
     """Refuse anything but float32 and float64: in half precision, sums over pixels overflow."""
-    levels = f"convert grey levels with onebound.data.images.{advice}"
-    need(x.is_floating_point(), f"expected floating-point {what}, got {x.dtype}: {levels}")
-    remedy = f"expected {what} in float32 or float64, got {x.dtype}: convert it with .float()"
-    need(x.dtype in (torch.float32, torch.float64), remedy)
+    got = f"got {x.dtype}: {CONVERT}{advice}"
+    need(x.is_floating_point(), f"expected floating-point {what}, {got}")
+    got = f"got {x.dtype}: convert it with .float()"
+    need(x.dtype in (torch.float32, torch.float64), f"expected {what} in float32 or float64, {got}")
 
 
 def check_images(x: Shaped[Tensor, "..."], low: float, high: float) -> None:
@@ -59,20 +60,15 @@ def check_images(x: Shaped[Tensor, "..."], low: float, high: float) -> None:
     if trusted():
         return
     smallest, largest = (value.item() for value in x.detach().aminmax())
-    need(
-        low <= smallest <= largest <= high,  # false for NaN too, which aminmax passes on
-        f"expected finite {what}, got values from {smallest:g} to {largest:g}: convert grey "
-        f"levels with onebound.data.images.{advice}",
-    )
+    within = low <= smallest <= largest <= high  # false for NaN too, which aminmax passes on
+    got = f"got values from {smallest:g} to {largest:g}"
+    need(within, f"expected finite {what}, {got}: {CONVERT}{advice}")
 
 
 def check_below_zero(x: Shaped[Tensor, "..."]) -> None:
     """Refuse a batch of images for [-1, 1] without a value below 0: they are in [0, 1]."""
-    need(
-        trusted() or x.detach().min() < 0,
-        f"expected images in [-1, 1], got none of {len(x)} with a value below 0, as in [0, 1]: "
-        "convert grey levels with onebound.data.images.to_signed",
-    )
+    got = f"none of {len(x)} with a value below 0, as in [0, 1]: {CONVERT}to_signed"
+    need(trusted() or x.detach().min() < 0, f"expected images in [-1, 1], got {got}")
 
 
 def check_binary(x: Shaped[Tensor, "..."]) -> None:
@@ -107,10 +103,8 @@ def check_alpha_bar(alpha_bar: Shaped[Tensor, "..."]) -> None:
     rises = (alpha_bar.diff() >= 0).nonzero()
     if len(rises):
         t = int(rises[0]) + 1
-        raise ValueError(
-            "alpha_bar must fall at every step, got "
-            f"{alpha_bar[t - 1]:g} at t = {t - 1} and {alpha_bar[t]:g} at t = {t}"
-        )
+        got = f"{alpha_bar[t - 1]:g} at t = {t - 1} and {alpha_bar[t]:g} at t = {t}"
+        raise ValueError(f"alpha_bar must fall at every step, got {got}")
     last = alpha_bar[-1]
     need(last >= 0, f"alpha_bar must stay in [0, 1], got {last:g} at the last step")
 

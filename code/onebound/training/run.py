@@ -37,16 +37,16 @@ LOOK = 50
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training data left behind."""
+    """What one pass over the training data left behind; the first has `number` 1.
+
+    `loss` is the mean of what the steps of the pass descended, in its own unit. Since the start,
+    `steps` are updates of the weights, `seconds` training time, what the caller does apart.
+    """
 
     number: int
-    """1 for the first."""
     loss: float
-    """Mean over the pass of the loss that the steps descended, in its own unit."""
     steps: int
-    """Updates of the weights since the start."""
     seconds: float
-    """Training time since the start; what the caller does between epochs does not count."""
 
 
 def train(
@@ -89,18 +89,16 @@ def train(
     run |= {"learning_rate": learning_rate, "warm_up": warm_up, "loss": name_of(loss)}
     if checkpoint:
         run["data"] = [fingerprint(part) for part in data]
-    parts: Parts = {"model": model}
-    if average:
-        parts["average"] = average
+    models = nn.ModuleDict({"model": model} | ({"average": average} if average else {}))
+    parts: Parts = dict(models.items())
     for i, pair in enumerate(zip(optimisers, rates, strict=True)):
         parts |= {f"optimiser {i}": pair[0], f"rate {i}": pair[1]}
     with Checkpoint(checkpoint, run, parts, writes=main) as kept:
         first, done, sofar, seconds = kept.restore() or (1, 0, 0.0, 0.0)
         for number in range(first, epochs + 1):
             start = time.perf_counter() - seconds
-            model.to(device).train()
-            if average:
-                average.to(device)
+            models.to(device)
+            model.train()
             total = torch.tensor(sofar, device=device)
             places = loop.shuffled(n, batch_size, seed, number)[done:]  # the same in all processes
             mine = [part.chunk(processes)[rank] for part in places]
@@ -120,9 +118,8 @@ def train(
                     seconds = time.perf_counter() - start
                     kept.save((number, step, total.item(), seconds))
             value = accelerator.reduce(total, "mean").item() / steps
-            model.to(data[0].device).eval()
-            if average:
-                average.to(data[0].device)
+            models.to(data[0].device)
+            model.eval()
             yield Epoch(number, value, number * steps, seconds)
             done, sofar = 0, 0.0
 

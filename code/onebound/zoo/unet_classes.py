@@ -67,11 +67,9 @@ def measure(network: UNet) -> dict[str, list[float]]:
         named = per_example(classifier, to_unit(protocol.to_levels(samples))).argmax(1)
         return judge(samples) | {"asked": list(estimate((named == y).double()))}
 
-    found = {
+    sets = {
         "": labelled(lambda part: denoiser_of(told(network, part))),
         "guided_": labelled(lambda part: guided_by_labels(network, part)),
         "untold_": judge(draw(SCHEDULE, denoiser_of(network), len(y))),
     }
-    return {
-        prefix + name: value for prefix, values in found.items() for name, value in values.items()
-    }
+    return {prefix + key: value for prefix, x in sets.items() for key, value in x.items()}
