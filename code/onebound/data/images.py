@@ -8,17 +8,19 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+Levels = UInt8[Tensor, "*shape"]
+Pixels = Float32[Tensor, "*shape"]
 PIXELS = 28 * 28
 """Of a digit of MNIST."""
 
 
-def to_unit(images: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+def to_unit(images: Levels) -> Pixels:
     """Map levels to [0, 1]."""
     _check_levels(images)
     return images.float() / 255
 
 
-def to_signed(images: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+def to_signed(images: Levels) -> Pixels:
     """Map level k to 2 k / 255 - 1, in [-1, 1].
 
     Diffusion models take these: the range is symmetric about 0, the mean of their noise.
@@ -27,9 +29,7 @@ def to_signed(images: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
     return images.float() / 127.5 - 1
 
 
-def binarise(
-    images: UInt8[Tensor, "*shape"], generator: torch.Generator | None = None
-) -> Float32[Tensor, "*shape"]:
+def binarise(images: Levels, generator: torch.Generator | None = None) -> Pixels:
     """Draw each pixel from {0, 1}, 1 with probability level / 255 (`[eq-binarisation]`).
 
     Dynamic binarisation is a new call for each batch.
@@ -43,9 +43,7 @@ def binarise(
     return (u < images).float()
 
 
-def static_binarisation(
-    images: UInt8[Tensor, "*shape"], seed: int = 0
-) -> Float32[Tensor, "*shape"]:
+def static_binarisation(images: Levels, seed: int = 0) -> Pixels:
     """Binarise once and for all: with one version of torch, the same seed gives the same pixels.
 
     Papers on "static" binarised MNIST use one published draw, Larochelle's files. This is another

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int64, Shaped, UInt8
 from torch import Generator, Tensor
 
+from onebound.checks import need
 from onebound.data import fetch
 
 
@@ -37,8 +38,8 @@ def split_validation(
     x: Shaped[Tensor, "60000 ..."],
 ) -> tuple[Shaped[Tensor, "50000 ..."], Shaped[Tensor, "10000 ..."]]:
     """Split the 60,000 training images, or labels, into the first 50,000 and the last 10,000."""
-    if x.shape[:1] != (60_000,):
-        raise ValueError(f"expected the 60,000 training examples, got shape {tuple(x.shape)}")
+    got = f"got shape {tuple(x.shape)}"
+    need(x.shape[:1] == (60_000,), f"expected the 60,000 training examples, {got}")
     return x[:50_000], x[50_000:]
 
 
@@ -50,11 +51,9 @@ def coloured(
     The levels of red, green and blue are drawn evenly, from `generator` or torch's global one; a
     pixel of the digit mixes the two colours as its level says.
     """
-    if images.dtype != torch.uint8 or images.shape[1:] != (1, 28, 28):
-        raise ValueError(
-            "expected digits, torch.uint8 of shape (B, 1, 28, 28), got "
-            f"{images.dtype} of shape {tuple(images.shape)}"
-        )
+    got = f"got {images.dtype} of shape {tuple(images.shape)}"
+    digits = images.dtype == torch.uint8 and images.shape[1:] == (1, 28, 28)
+    need(digits, f"expected digits, torch.uint8 of shape (B, 1, 28, 28), {got}")
     ink = torch.nn.functional.pad(images.float() / 255, (2, 2, 2, 2))
     colours = torch.randint(256, (2, len(images), 3, 1, 1), generator=generator).to(ink)
     return (ink * colours[0] + (1 - ink) * colours[1]).round().to(torch.uint8)

@@ -5,7 +5,6 @@ A file is 32 bytes of SHA-256 and what they are of: a dictionary that torch has 
 
 import io
 import time
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType
@@ -18,12 +17,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from onebound.checks import need
 from onebound.files import write_whole
 
 EVERY = 30.0
 """Seconds between two states on disk."""
+KINDS = ("cuda", "xpu")
+"""Devices with noise of their own, of which a machine may have several."""
 Stateful = nn.Module | Optimizer | LRScheduler
-"""What gives its state and takes it back."""
+Parts = dict[str, Stateful]
+"""What gives its state and takes it back, by name."""
 
 
 class Checkpoint:
@@ -34,23 +37,17 @@ class Checkpoint:
     """
 
     def __init__(
-        self,
-        path: Path | str | None,
-        run: Mapping[str, Any],
-        parts: Mapping[str, Stateful],
-        *,
-        writes: bool = True,
+        self, path: Path | str | None, run: dict[str, Any], parts: Parts, *, writes: bool = True
     ) -> None:
         self.path = None if path is None else Path(path)
         self.parts, self.writes = parts, writes
-        self.run = {**run, **{f"part {name!r}": outline(part) for name, part in parts.items()}}
+        self.run = run | {f"part {name!r}": outline(part) for name, part in parts.items()}
         self.saved = time.monotonic()
         self.lock: FileLock | None = None
 
     def __enter__(self) -> "Checkpoint":
         """Take the file. ValueError if another run has it."""
         if self.path and self.writes:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(f"{self.path}.lock", timeout=0, thread_local=False)
             try:
                 self.lock.acquire()
@@ -67,11 +64,10 @@ class Checkpoint:
             self.lock.release()
 
     def restore(self) -> tuple[Any, ...] | None:
-        """Give all parts their saved state back, and return the `place` that `save` was given.
+        """Give all parts their saved state back; return the `place` that `save` was given, if any.
 
-        None if there is no file. The noise goes on where it was in the process that writes, and is
-        new in the others. ValueError, before anything is changed, if the file is damaged or of
-        another run.
+        The noise goes on where it was in the process that writes, and is new in the others.
+        ValueError, before anything is changed, if the file is damaged or of another run.
         """
         if self.path is None or not self.path.exists():
             return None
@@ -79,11 +75,9 @@ class Checkpoint:
         theirs, ours = state["run"], self.run
         both = [(name, theirs.get(name), ours.get(name)) for name in sorted({**theirs, **ours})]
         others = [f"{n} is {a!r:.400} there, {b!r:.400} here" for n, a, b in both if a != b]
-        if others:
-            raise ValueError(
-                f"{self.path} is a checkpoint of another run: {'; '.join(others)}. "
-                f"Name another file, or delete {self.path} to start anew"
-            )
+        remedy = f"Name another file, or delete {self.path} to start anew"
+        message = f"{self.path} is a checkpoint of another run: {'; '.join(others)}. {remedy}"
+        need(not others, message)
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
         if self.writes:
@@ -108,14 +102,11 @@ class Checkpoint:
 
 
 def read(path: Path | str) -> dict[str, Any]:
-    """Return what is in a file, on the CPU: "parts", "run", "place" and "noise".
-
-    ValueError if it is damaged.
-    """
+    """Return a file's "parts", "run", "place" and "noise", on the CPU. ValueError if damaged."""
     content = Path(path).read_bytes()
     try:
-        if sha256(content[32:]).digest() != content[:32]:
-            raise ValueError("its content is not that which was written")
+        whole = sha256(content[32:]).digest() == content[:32]
+        need(whole, "its content is not that which was written")
         state = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch finds wrong with it
         remedy = f"delete {path} to start anew"
@@ -125,8 +116,8 @@ def read(path: Path | str) -> dict[str, Any]:
 
 def outline(part: Stateful) -> str:
     """Say what kind of thing a part is, and the shapes of its tensors."""
-    tensors = {key: x for key, x in part.state_dict().items() if isinstance(x, Tensor)}
-    shapes = [f"{key} {tuple(x.shape)}" for key, x in tensors.items()]
+    state = part.state_dict().items()
+    shapes = [f"{key} {tuple(x.shape)}" for key, x in state if isinstance(x, Tensor)]
     return ", ".join([type(part).__name__, *shapes])
 
 
@@ -145,25 +136,19 @@ def name_of(function: object) -> str:
 
 
 def _noise() -> dict[str, Any]:
-    """Return the state of the generators of all devices."""
-    states = {n: getattr(m, "get_rng_state_all", m.get_rng_state)() for n, m in _devices()}
-    return {"cpu": torch.get_rng_state()} | states
+    """Return the state of the generators of all devices; an empty list for a kind not here."""
+    noise: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    noise |= {kind: getattr(torch, kind).get_rng_state_all() for kind in KINDS}
+    if torch.backends.mps.is_available():
+        noise["mps"] = torch.mps.get_rng_state()
+    return noise
 
 
-def _set_noise(found: Mapping[str, Any]) -> None:
+def _set_noise(found: dict[str, Any]) -> None:
     """Set them, as far as this machine has them."""
     torch.set_rng_state(found["cpu"])
-    for name, module in _devices():
-        states = found.get(name, [])
-        if isinstance(states, Tensor):
-            module.set_rng_state(states)
-        else:
-            for device, state in enumerate(states[: module.device_count()]):
-                module.set_rng_state(state, device)
-
-
-def _devices() -> list[tuple[str, Any]]:
-    """Return those that are here, of the kinds that have noise of their own."""
-    found = [(n, getattr(torch, n)) for n in ("cuda", "mps", "xpu") if hasattr(torch, n)]
-    there = torch.backends.mps.is_available  # the one module that may not say
-    return [(name, one) for name, one in found if getattr(one, "is_available", there)()]
+    for kind, module in [(kind, getattr(torch, kind)) for kind in KINDS]:
+        for device, state in enumerate(found.get(kind, [])[: module.device_count()]):
+            module.set_rng_state(state, device)
+    if "mps" in found and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(found["mps"])

@@ -7,6 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from onebound.checks import need
+
+Matrix = Float[Tensor, "rows columns"]
 MEMORY = (0.9, 0.99)
 """Adam's decay of gradients and of their squares. A shorter memory of squares than the usual 0.999
 suits runs of a few thousand steps."""
@@ -51,9 +54,7 @@ class Muon(Optimizer):
                 matrix.add_(orthogonal(ahead), alpha=-rate * tall)
 
 
-def orthogonal(
-    matrix: Float[Tensor, "rows columns"], steps: int = 3
-) -> Float[Tensor, "rows columns"]:
+def orthogonal(matrix: Matrix, steps: int = 3) -> Matrix:
     """Bring all singular values of a matrix near 1 by Newton-Schulz steps (`[eq-newton-schulz]`).
 
     Each step maps a singular value s to a s + b s^3 + c s^5 with the numbers of Jordan et al.
@@ -83,13 +84,10 @@ def muon(model: nn.Module, learning_rate: float) -> list[Optimizer]:
     """
     parameters = list(model.parameters())
     matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) >= 16]
-    if not matrices:
-        raise ValueError(
-            f"{type(model).__name__} has no matrix of at least 16 rows and columns, and Muon is "
-            "for matrices: train it with onebound.training.optimisers.adam"
-        )
-    chosen = {id(matrix) for matrix in matrices}
-    rest = [p for p in parameters if id(p) not in chosen]
+    rest = [p for p in parameters if p.ndim != 2 or min(p.shape) < 16]
+    what = f"{type(model).__name__} has no matrix of at least 16 rows and columns"
+    remedy = "Muon is for matrices: train it with onebound.training.optimisers.adam"
+    need(matrices, f"{what}, and {remedy}")
     adams = [torch.optim.Adam(rest, learning_rate / 6, betas=MEMORY, fused=True)] if rest else []
     return [Muon(matrices, learning_rate), *adams]
 
@@ -103,7 +101,7 @@ class Average(nn.Module):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take in a step of the model: its weights count 1 / (1 + memory n) at step n, from 0."""
+        """Take in a step: the new weights count 1 / (1 + memory n) at step n, the old the rest."""
         share = 1 / (1 + self.memory * self.steps)
         for average, new in zip(_tensors(self.module), _tensors(model), strict=True):
             if new.is_floating_point():
@@ -128,15 +126,11 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 def averaged(model: nn.Module, memory: float = 0.1) -> Average:
     """Return an exponential moving average of a model's weights and buffers, in evaluation mode.
 
-    At step n the new weights count 1 / (1 + memory n), the old average the rest
-    (`[eq-average-weights]`). So the average reaches back over about a share `memory`, 0 to 1, of
-    the steps so far. Buffers are averaged too. The statistics of a batch norm fit averaged weights
-    neither so nor as they were at the last step: compute them again.
-
-    ``update_parameters(model)`` takes in a step; ``module`` is the averaged model. Shamir and Zhang
-    (2013), with their eta = 1 / memory - 1; Karras et al. (2024). ValueError if `memory` is not in
-    [0, 1].
+    ``update_parameters(model)`` takes in a step; ``module`` is the averaged model. It reaches back
+    over about a share `memory` of the steps so far (`[eq-average-weights]`). The statistics of a
+    batch norm fit averaged weights neither so nor as they were at the last step: compute them
+    again. Shamir and Zhang (2013), with their eta = 1 / memory - 1; Karras et al. (2024).
+    ValueError if `memory` is not in [0, 1].
     """
-    if not 0 <= memory <= 1:
-        raise ValueError(f"memory must be in [0, 1], got {memory!r}")
+    need(0 <= memory <= 1, f"memory must be in [0, 1], got {memory!r}")
     return Average(model, memory)

@@ -21,9 +21,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from onebound.checks import check_positive, trusting
+from onebound.checks import check_positive, need, trusting
 from onebound.training import loop
-from onebound.training.checkpoint import Checkpoint, Stateful, fingerprint, name_of
+from onebound.training.checkpoint import Checkpoint, Parts, fingerprint, name_of
 from onebound.training.optimisers import Average, adam
 from onebound.training.precision import mixed_precision
 
@@ -37,16 +37,16 @@ LOOK = 50
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training data left behind."""
+    """What one pass over the training data left behind; the first has `number` 1.
+
+    `loss` is the mean of what the steps of the pass descended, in its own unit. Since the start,
+    `steps` are updates of the weights, `seconds` training time, what the caller does apart.
+    """
 
     number: int
-    """1 for the first."""
     loss: float
-    """Mean over the pass of the loss that the steps descended, in its own unit."""
     steps: int
-    """Updates of the weights since the start."""
     seconds: float
-    """Training time since the start; what the caller does between epochs does not count."""
 
 
 def train(
@@ -89,18 +89,16 @@ def train(
     run |= {"learning_rate": learning_rate, "warm_up": warm_up, "loss": name_of(loss)}
     if checkpoint:
         run["data"] = [fingerprint(part) for part in data]
-    parts: dict[str, Stateful] = {"model": model}
-    if average:
-        parts["average"] = average
+    models = nn.ModuleDict({"model": model} | ({"average": average} if average else {}))
+    parts: Parts = dict(models.items())
     for i, pair in enumerate(zip(optimisers, rates, strict=True)):
         parts |= {f"optimiser {i}": pair[0], f"rate {i}": pair[1]}
     with Checkpoint(checkpoint, run, parts, writes=main) as kept:
         first, done, sofar, seconds = kept.restore() or (1, 0, 0.0, 0.0)
         for number in range(first, epochs + 1):
             start = time.perf_counter() - seconds
-            model.to(device).train()
-            if average:
-                average.to(device)
+            models.to(device)
+            model.train()
             total = torch.tensor(sofar, device=device)
             places = loop.shuffled(n, batch_size, seed, number)[done:]  # the same in all processes
             mine = [part.chunk(processes)[rank] for part in places]
@@ -120,9 +118,8 @@ def train(
                     seconds = time.perf_counter() - start
                     kept.save((number, step, total.item(), seconds))
             value = accelerator.reduce(total, "mean").item() / steps
-            model.to(data[0].device).eval()
-            if average:
-                average.to(data[0].device)
+            models.to(data[0].device)
+            model.eval()
             yield Epoch(number, value, number * steps, seconds)
             done, sofar = 0, 0.0
 
@@ -148,20 +145,15 @@ def _check(
 ) -> None:
     """Refuse what makes no run."""
     sizes = [len(part) for part in data]
-    if len(set(sizes)) != 1:
-        raise ValueError(f"expected data of one length, got {sizes}")
+    need(len(set(sizes)) == 1, f"expected data of one length, got {sizes}")
     check_positive("epochs", epochs)
     check_positive("batch_size", batch_size)
-    if batch_size % processes:
-        raise ValueError(
-            f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
-        )
-    if sizes[0] < batch_size:
-        raise ValueError(f"got {sizes[0]} examples, fewer than one batch of {batch_size}")
-    if not 0 <= rate < math.inf:
-        raise ValueError(f"learning_rate must be finite and at least 0, got {rate!r}")
-    if not isinstance(warm_up, int) or isinstance(warm_up, bool) or warm_up < 0:
-        raise ValueError(f"warm_up must be a whole number of at least 0, got {warm_up!r}")
+    check_positive("warm_up", warm_up, least=0)
+    uneven = f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
+    need(batch_size % processes == 0, uneven)
+    few = f"got {sizes[0]} examples, fewer than one batch of {batch_size}"
+    need(sizes[0] >= batch_size, few)
+    need(0 <= rate < math.inf, f"learning_rate must be finite and at least 0, got {rate!r}")
 
 
 def _check_finite(model: nn.Module, total: Tensor, place: str, kept: Checkpoint) -> None:
@@ -169,9 +161,9 @@ def _check_finite(model: nn.Module, total: Tensor, place: str, kept: Checkpoint)
 
     A gradient of an earlier step that was not finite is in the weights: 0 times it is none either.
     """
-    weights = [p.detach() for p in model.parameters()]
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if not torch.stack([x.isfinite().all() for x in (total, *gradients, *weights)]).all():
+    looked_at = (total, *gradients, *model.parameters())
+    if not torch.stack([x.isfinite().all() for x in looked_at]).all():
         message = f"a loss, gradient or weight is not finite at {place}: lower learning_rate"
         if kept.path and kept.path.exists():
             message += (

@@ -8,26 +8,28 @@ import argparse
 import json
 import platform
 import shutil
-import sys
+from copy import deepcopy
 from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib import import_module, metadata
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
 from onebound.data.fetch import SHA256
 from onebound.files import write_whole
 from onebound.machine import machine
-from onebound.zoo.cards import Card, Entry, files, names
+from onebound.zoo.cards import Card, files, names
 
 WORK = Path("_build/zoo")
 """Where a run keeps its state, below the folder it is started in."""
 
 
-def make(entry: Entry, work: Path) -> Card | None:
+def make(entry: ModuleType, work: Path) -> Card | None:
     """Train a model, or go on with it, put weights and card beside its module, and measure it.
 
     `work` is a folder for the state of the run; it is gone when the files are in place. Returns
@@ -48,12 +50,8 @@ def make(entry: Entry, work: Path) -> Card | None:
             print(name, ", ".join(f"{key} {value:g}" for key, value in record.items()), flush=True)
     if not main:
         return None
-    stored = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in model.state_dict().items()
-    }
-    weights = bytes_of(stored)
-    model.load_state_dict(stored)
+    weights = bytes_of(deepcopy(model).half().state_dict())
+    model.load_state_dict(tensors_of(weights))
     device = {"device": accelerator.device.type, "processes": accelerator.num_processes}
     python = {"threads": torch.get_num_threads(), "python": platform.python_version()}
     card = Card(
@@ -70,9 +68,9 @@ def make(entry: Entry, work: Path) -> Card | None:
         data=SHA256,
         weights=sha256(weights).hexdigest(),
     )
-    paths = files(entry)
-    write_whole(paths[0], weights)
-    write_card(card, paths[1])  # killed while it measures, it need not train again
+    weights_file, card_file = files(entry)
+    write_whole(weights_file, weights)
+    write_card(card, card_file)  # killed while it measures, it need not train again
     try:
         card = replace(card, metrics=entry.measure(model.eval()))
     except ValueError as error:  # what it draws may be too poor to be judged
@@ -81,7 +79,7 @@ def make(entry: Entry, work: Path) -> Card | None:
             f"it again. To train it longer, change its RECIPE and delete {work}"
         )
         raise
-    write_card(card, paths[1])
+    write_card(card, card_file)
     shutil.rmtree(work)
     return card
 
@@ -97,7 +95,7 @@ def main() -> None:
     parser.add_argument("name", nargs="*", help=f"of {', '.join(names())}; default: all")
     chosen = parser.parse_args().name or names()
     if unknown := set(chosen) - set(names()):
-        sys.exit(f"no model {', '.join(sorted(unknown))}: the zoo has {', '.join(names())}")
+        parser.error(f"no model {', '.join(sorted(unknown))}: the zoo has {', '.join(names())}")
     for name in chosen:
         card = make(import_module(f"onebound.zoo.{name}"), WORK / name)
         if card:

@@ -1,5 +1,6 @@
 """What the U-Nets of the zoo share: how they are trained, and how their samples are judged."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,29 +32,28 @@ SIZES = ("width", "deep_width", "pairs", "levels", "classes")
 """What of a recipe is for the network."""
 RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
 """What of a recipe is for `onebound.training.run.train`."""
-
 COSINE = cosine_schedule(1000)
 """The steps of the networks that are trained for samples."""
+Levels = UInt8[Tensor, "N C H W"]
+Labels = Int64[Tensor, "N"]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a network is trained for: how its answer is read, and how much each error counts."""
+    """What a network is trained for: how its answer is read, and how much each error counts.
+
+    `weight` is that of `denoising_loss`, `untold` the share of the images whose label the network
+    is not told; None: it takes no labels.
+    """
 
     schedule: Schedule
     x_0_from: X0From
     weight: Float[Tensor, "steps"]
-    """Of the squared error of x_0_hat, see `denoising_loss`."""
     untold: float | None = None
-    """Share of the images whose label the network is not told; None: it takes no labels."""
 
     def loss(
-        self,
-        network: nn.Module,
-        levels: UInt8[Tensor, "B C H W"],
-        y: Int64[Tensor, "B"],
-        noise: Generator | None = None,
-    ) -> Float[Tensor, "B"]:
+        self, network: nn.Module, levels: Levels, y: Labels, noise: Generator | None = None
+    ) -> Float[Tensor, "N"]:
         """Return the weighted squared error at a random step of each image."""
         x_0, told = to_signed(levels), cast(Network, network)
         t = stratified_t(len(x_0), self.schedule.T, noise).to(x_0.device)
@@ -76,10 +76,10 @@ def tilted(schedule: Schedule, tilt: float) -> Float[Tensor, "steps"]:
     return (schedule.snr + 1) * torch.exp(tilt * (share - 0.5))
 
 
-def sized(recipe: dict[str, Any], T: int = COSINE.T, shape: Shape = SHAPE) -> UNet:
+def sized(recipe: dict[str, Any], T: int = COSINE.T) -> UNet:
     """Return the network of a recipe before training."""
     torch.manual_seed(recipe["seed"])
-    return UNet(T, **{key: recipe[key] for key in SIZES if key in recipe}, shape=shape)
+    return UNet(T, **{key: recipe[key] for key in SIZES if key in recipe})
 
 
 def from_v(network: Network) -> Denoiser:
@@ -89,17 +89,16 @@ def from_v(network: Network) -> Denoiser:
 
 def for_samples(recipe: dict[str, Any], shape: Shape = SHAPE) -> Objective:
     """Return the tilted squared error of v_hat, a mean over pixels, as a recipe has it."""
-    pixels = torch.Size(shape).numel()
-    weight = tilted(COSINE, recipe["tilt"]) / pixels
+    weight = tilted(COSINE, recipe["tilt"]) / math.prod(shape)
     return Objective(COSINE, x_0_from_v, weight, recipe.get("untold"))
 
 
 def fit(
     network: nn.Module,
     objective: Objective,
-    levels: UInt8[Tensor, "N C H W"],
-    labels: Int64[Tensor, "N"],
-    held_out: tuple[UInt8[Tensor, "M C H W"], Int64[Tensor, "M"]] | None = None,
+    levels: Levels,
+    labels: Labels,
+    held_out: tuple[Tensor, Tensor] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Epoch, float | None]]:
     """Train by Muon, or as `options` for `train` say; the network ends with averaged weights.
@@ -114,12 +113,7 @@ def fit(
     network.load_state_dict(average.module.state_dict())
 
 
-def validation(
-    network: nn.Module,
-    objective: Objective,
-    levels: UInt8[Tensor, "M C H W"],
-    labels: Int64[Tensor, "M"],
-) -> float:
+def validation(network: nn.Module, objective: Objective, levels: Levels, labels: Labels) -> float:
     """Return the mean loss on images, with the same steps and noise each time."""
     noise = Generator().manual_seed(0)
     loss = lambda i: objective.loss(network, levels[i], labels[i], noise)  # noqa: E731
@@ -131,8 +125,7 @@ def fit_digits(
 ) -> Iterator[dict[str, float]]:
     """Train on the first 50,000 images as a recipe says, and look at every fifth held out.
 
-    Yields one record an epoch, with the mean loss of the network that learns ("loss") and of the
-    averaged one on those held out ("validation").
+    Yields one record an epoch; "validation" is the averaged network's mean loss on those held out.
     """
     images, labels, *_ = load_mnist()
     (levels, others), (y, answers) = split_validation(images), split_validation(labels)
@@ -167,9 +160,5 @@ def judge(samples: Float[Tensor, "n C H W"]) -> dict[str, list[float]]:
     """Return what the protocol of `onebound.evaluation` says."""
     classifier, _ = load_model(digits)
     found = protocol.evaluate(samples, protocol.reference(classifier))
-    return {
-        "recognised": list(found.recognised),
-        "frechet": list(found.frechet),
-        "floor": list(found.floor),
-        "imbalance": [found.imbalance, 0.0],
-    }
+    quality = {name: list(getattr(found, name)) for name in ("recognised", "frechet", "floor")}
+    return quality | {"imbalance": [found.imbalance, 0.0]}

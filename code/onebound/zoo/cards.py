@@ -1,75 +1,58 @@
 """Weights in half precision, and beside them a card that says what they are.
 
-Each other module here is one model: how to build it, to train it and to measure it. Its weights and
-its card lie beside it under the same name. ``python -m onebound.zoo NAME`` makes them again.
+Each other module here is one model, with its weights and its card beside it under the same name.
+``python -m onebound.zoo NAME`` makes them again. A module has
+
+- ``RECIPE``, what `onebound.training.run.train` takes, and whatever else shaped the weights;
+- ``build()``, which returns the model before training;
+- ``train(model, checkpoint)``, which yields a `record` each epoch;
+- ``measure(model)``, which returns metrics on the test images, each with its standard error.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from types import ModuleType
+from typing import Any
 
 from safetensors.torch import load as tensors_of
+
+from onebound.training.run import Epoch
 
 FOLDER = Path(__file__).parent
 
 
-@runtime_checkable
-class Entry(Protocol):
-    """A module of the zoo."""
-
-    __name__: str
-    __file__: str | None
-
-    RECIPE: dict[str, Any]
-    """What `onebound.training.run.train` takes, and whatever else shaped the weights."""
-
-    def build(self) -> Any:
-        """Return the model before training."""
-
-    def train(self, model: Any, checkpoint: Path) -> Iterator[dict[str, float]]:
-        """Train; yield a record each epoch, with "epoch", "steps" and "seconds" since the start."""
-
-    def measure(self, model: Any) -> dict[str, list[float]]:
-        """Return each metric on the test images, with its standard error."""
-
-
 @dataclass(frozen=True)
 class Card:
-    """What is known about a trained model."""
+    """What is known about a trained model.
+
+    `steps` are updates of the weights, `images_seen` training images, each as often as it was
+    shown, `seconds` training time; `history` has one record an epoch. `metrics` are those of the
+    weights as stored, each with its standard error. It was trained on `machine`; `versions` and
+    `data`, the SHA-256 of the files of MNIST, shaped the `weights`, here the SHA-256 of their file.
+    """
 
     name: str
     recipe: dict[str, Any]
-    """What its training took."""
     parameters: int
     steps: int
-    """Updates of the weights."""
     images_seen: int
-    """Training images, each as often as it was shown."""
     seconds: float
-    """Training time."""
     history: list[dict[str, float]]
-    """One record an epoch."""
     metrics: dict[str, list[float]]
-    """Each metric on the test images, with its standard error, of the weights as stored."""
     machine: dict[str, Any]
-    """Where it was trained."""
     versions: dict[str, str]
-    """What shaped the weights."""
     data: dict[str, str]
-    """SHA-256 of the files of MNIST."""
     weights: str
-    """SHA-256 of the file of weights."""
 
 
 class ZooError(RuntimeError):
     """A trained model is missing or damaged; the message says what to do about it."""
 
 
-def record(epoch: Any, **more: Any) -> dict[str, Any]:
-    """Return what a card's history has of an `onebound.training.run.Epoch`."""
+def record(epoch: Epoch, **more: float | None) -> dict[str, Any]:
+    """Return what a card's history has of an epoch."""
     said = {"epoch": epoch.number, "steps": epoch.steps, "seconds": epoch.seconds}
     return said | {"loss": epoch.loss} | more
 
@@ -79,13 +62,13 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("[!_]*.py") if file.stem != "cards")
 
 
-def files(entry: Entry) -> tuple[Path, Path]:
+def files(entry: ModuleType) -> tuple[Path, Path]:
     """Return where the weights and the card of a model lie."""
     module = Path(entry.__file__ or "")
     return module.with_suffix(".safetensors"), module.with_suffix(".json")
 
 
-def load_model(entry: Entry) -> tuple[Any, Card]:
+def load_model(entry: ModuleType) -> tuple[Any, Card]:
     """Return a trained model, in evaluation mode on the CPU, and its card.
 
     ZooError if a file is missing, or the weights are not those of the card.

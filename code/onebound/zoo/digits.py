@@ -16,10 +16,11 @@ from onebound.evaluation import frechet, protocol
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.evaluation.quality import NOISE, recognised
 from onebound.networks.classifier import ConvClassifier
-from onebound.networks.inputs import SHAPE, Shape
+from onebound.networks.inputs import SHAPE
 from onebound.training.run import train as run
 from onebound.zoo.cards import record
 
+Images = Float[Tensor, "B C H W"]
 RECIPE: dict[str, Any] = {"epochs": 12, "batch_size": 100, "learning_rate": 3e-3, "seed": 0}
 
 
@@ -33,8 +34,7 @@ def train(model: ConvClassifier, checkpoint: Path) -> Iterator[dict[str, float]]
     """Minimise the cross-entropy of moved digits and of noise, one image for every eight, in nats.
 
     Without the noise a classifier is as sure of it as of a digit: nothing has told it otherwise.
-    Yields one record an epoch, with the mean of the loss ("loss") and the share of the last 10,000
-    training images, kept for this, that are named rightly ("validation").
+    Yields one record an epoch; "validation" is the share of the held-out images named rightly.
     """
     mnist = load_mnist()
     images, held_out = split_validation(mnist.train_images)
@@ -51,12 +51,7 @@ def train(model: ConvClassifier, checkpoint: Path) -> Iterator[dict[str, float]]
         yield record(epoch, validation=right.double().mean().item())
 
 
-def moved(
-    images: Float[Tensor, "B C H W"],
-    degrees: float = 12.0,
-    stretch: float = 0.12,
-    pixels: float = 2.0,
-) -> Float[Tensor, "B C H W"]:
+def moved(images: Images, degrees: float = 12, stretch: float = 0.12, pixels: float = 2) -> Images:
     """Turn, stretch and shift each image at random, about its middle; outside the frame it is 0.
 
     The largest angle, relative change of each side, and shift along each axis; uniform below.
@@ -74,12 +69,10 @@ def moved(
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def noisy(
-    count: int, device: torch.device | None = None, shape: Shape = SHAPE
-) -> Float[Tensor, "count C H W"]:
+def noisy(count: int, device: torch.device | None = None) -> Images:
     """Draw images of normal noise, each of another strength, cut to [0, 1]."""
     strength = torch.rand(count, 1, 1, 1, device=device)
-    return (strength * torch.randn(count, *shape, device=device)).clamp(0, 1)
+    return (strength * torch.randn(count, *SHAPE, device=device)).clamp(0, 1)
 
 
 def measure(model: ConvClassifier) -> dict[str, list[float]]:

@@ -11,7 +11,6 @@ from onebound.zoo.cards import load_model
 RECIPE = unet_small.RECIPE | dict(width=32, deep_width=112, pairs=3, epochs=34, batch_size=64)
 SCHEDULE = COSINE
 denoiser_of = from_v
-"""Reads x_0_hat off the network, whose output is v_hat."""
 build = partial(sized, RECIPE)
 train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 

@@ -27,7 +27,6 @@ STRENGTH = 1.25
 RECIPE = unet.RECIPE | dict(classes=UNTOLD, untold=0.1, epochs=28, learning_rate=0.02)
 SCHEDULE = COSINE
 denoiser_of = from_v
-"""Reads x_0_hat off the network, whose output is v_hat."""
 build = partial(sized, RECIPE)
 train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 
@@ -68,11 +67,9 @@ def measure(network: UNet) -> dict[str, list[float]]:
         named = per_example(classifier, to_unit(protocol.to_levels(samples))).argmax(1)
         return judge(samples) | {"asked": list(estimate((named == y).double()))}
 
-    found = {
+    sets = {
         "": labelled(lambda part: denoiser_of(told(network, part))),
         "guided_": labelled(lambda part: guided_by_labels(network, part)),
         "untold_": judge(draw(SCHEDULE, denoiser_of(network), len(y))),
     }
-    return {
-        prefix + name: value for prefix, values in found.items() for name, value in values.items()
-    }
+    return {prefix + key: value for prefix, x in sets.items() for key, value in x.items()}

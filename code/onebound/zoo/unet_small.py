@@ -6,12 +6,10 @@ from typing import Any
 from onebound.networks.unet import UNet
 from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 
-RECIPE: dict[str, Any] = dict(
-    tilt=2.0, epochs=2, batch_size=32, learning_rate=0.03, warm_up=100, seed=0
-)
+RUN = dict(epochs=2, batch_size=32, learning_rate=0.03, warm_up=100, seed=0)
+RECIPE: dict[str, Any] = dict(tilt=2.0) | RUN
 SCHEDULE = COSINE
 denoiser_of = from_v
-"""Reads x_0_hat off the network, whose output is v_hat."""
 build = partial(sized, RECIPE)
 train = partial(fit_digits, RECIPE, for_samples(RECIPE))
 

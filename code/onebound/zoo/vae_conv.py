@@ -32,8 +32,7 @@ def fit(
 ) -> Iterator[dict[str, float]]:
     """Raise the ELBO, or another bound, of the first 50,000 images, binarised anew when shown.
 
-    Yields one record an epoch, with the mean of minus the bound ("loss") and of the bound on the
-    10,000 validation images ("validation"), nats.
+    Yields one record an epoch; "validation" is the mean bound of the other 10,000, nats.
     """
     images, held_out = split_validation(load_mnist().train_images)
     held_out = static_binarisation(held_out)
