@@ -23,10 +23,10 @@ from onebound.checks import (
     trusting,
 )
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.process import Data, Steps, amplitudes, score_from_x_0
+from onebound.diffusion.process import Data, Steps, amplitudes
 from onebound.diffusion.samplers import Step
 from onebound.diffusion.schedules import Schedule, at
-from onebound.diffusion.scores import Score, half_lost_snr
+from onebound.diffusion.scores import Score, half_lost_snr, score_from_x_0
 from onebound.distributions import log_prob_normal, noise_like
 
 Table = Float[Tensor, "steps"]

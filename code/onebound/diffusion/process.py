@@ -1,8 +1,8 @@
 """The process that adds noise: q(x_t|x_0), one step of it, and the step back when x_0 is known.
 
-Means have the shape of the data, variances (B, 1, ..., 1). Of x_0, eps, v = sqrt(alpha_bar) eps -
-sqrt(1 - alpha_bar) x_0 and the score, x_t and one determine the others: the maps `..._from_...`
-take a schedule, x_t, what there is and steps t, and return what is asked, like x_t.
+Means have the shape of the data, variances (B, 1, ..., 1). Of x_0, eps and
+v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0, x_t and one determine the others: the maps
+`..._from_...` take a schedule, x_t, what there is and steps t, and return what is asked, like x_t.
 """
 
 from collections.abc import Callable
@@ -100,25 +100,6 @@ def v_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
     """(sqrt(alpha_bar) x_t - x_0) / sqrt(1 - alpha_bar), undoing `x_0_from_v` (`[eq-x0-v]`)."""
     signal, noise = amplitudes(schedule, x_t, t, x_0=x_0)
     return (signal * x_t - x_0) / noise
-
-
-def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
-    """Return (sqrt(alpha_bar) x_0 - x_t) / (1 - alpha_bar), undoing `x_0_from_score`.
-
-    For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`,
-    `[eq-fisher-conditional]`, `[eq-fisher-tweedie]`, `[eq-score-maps]`). Vincent (2011).
-    """
-    signal, noise = amplitudes(schedule, x_t, t, x_0=x_0)
-    return (signal * x_0 - x_t) / noise**2
-
-
-def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data:
-    """Return (x_t + (1 - alpha_bar) score) / sqrt(alpha_bar): Tweedie's formula for E[x_0|x_t].
-
-    See `[eq-tweedie]`, `[eq-score-maps]`; Efron (2011). Not finite where alpha_bar is 0.
-    """
-    signal, noise = amplitudes(schedule, x_t, t, score=score)
-    return (x_t + noise**2 * score) / signal
 
 
 def mean_from_eps(schedule: Schedule, x_t: Data, eps: Data, t: Steps) -> Data:

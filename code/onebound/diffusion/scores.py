@@ -12,11 +12,30 @@ from torch import Generator, Tensor
 
 from onebound.checks import check_positive, check_same_shape
 from onebound.diffusion.denoisers import Denoiser
-from onebound.diffusion.process import Data, score_from_x_0
+from onebound.diffusion.process import Data, Steps, amplitudes
 from onebound.diffusion.schedules import Schedule
 from onebound.distributions import noise_like
 
 Score = Callable[[Tensor], Tensor]
+
+
+def score_from_x_0(schedule: Schedule, x_t: Data, x_0: Data, t: Steps) -> Data:
+    """Return (sqrt(alpha_bar) x_0 - x_t) / (1 - alpha_bar), undoing `x_0_from_score`.
+
+    For x_0 = E[x_0|x_t] it is the gradient of log q(x_t) in x_t, the score (`[eq-score]`,
+    `[eq-fisher-conditional]`, `[eq-fisher-tweedie]`, `[eq-score-maps]`). Vincent (2011).
+    """
+    signal, noise = amplitudes(schedule, x_t, t, x_0=x_0)
+    return (signal * x_0 - x_t) / noise**2
+
+
+def x_0_from_score(schedule: Schedule, x_t: Data, score: Data, t: Steps) -> Data:
+    """Return (x_t + (1 - alpha_bar) score) / sqrt(alpha_bar): Tweedie's formula for E[x_0|x_t].
+
+    See `[eq-tweedie]`, `[eq-score-maps]`; Efron (2011). Not finite where alpha_bar is 0.
+    """
+    signal, noise = amplitudes(schedule, x_t, t, score=score)
+    return (x_t + noise**2 * score) / signal
 
 
 def score_of(schedule: Schedule, denoise: Denoiser, step: int) -> Score:

@@ -5,18 +5,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float, UInt8
-from torch import Generator, Tensor
+from torch import Generator
 
-from onebound.data.images import to_signed
 from onebound.data.mnist import load_mnist, split_validation
 from onebound.diffusion.background import Background, fit_background
-from onebound.diffusion.bound import bound, equal_chances, kl_coefficients, reverse_variance
+from onebound.diffusion.bound import Bound, equal_chances, kl_coefficients, reverse_variance
 from onebound.diffusion.denoisers import Denoiser, Network, denoiser
 from onebound.diffusion.schedules import Schedule, log_snr_schedule
-from onebound.evaluation.estimates import estimate, per_example
-from onebound.likelihoods import bits_per_dim
+from onebound.diffusion.tuning import Levels, Tuned, bits, total
+from onebound.evaluation.estimates import estimate
 from onebound.networks.unet import UNet
 from onebound.zoo._unets import Objective, fit_digits, sized
 
@@ -63,30 +60,18 @@ def measure(network: UNet) -> dict[str, list[float]]:
     "finer" is the whole for the four times as many steps of `FINER`.
     """
     levels = load_mnist().test_images
-    decoder, steps, prior = groups(denoiser_of(network), SCHEDULE, levels).unbind(1)
+    found = costs(denoiser_of(network), SCHEDULE, levels)
+    finer = costs(with_steps(network, FINER), FINER, levels)
     return {
-        "bits_per_dim": list(estimate(decoder + steps + prior)),
-        "decoder": list(estimate(decoder)),
-        "steps": list(estimate(steps)),
-        "prior": list(estimate(prior)),
-        "finer": list(estimate(groups(with_steps(network, FINER), FINER, levels).sum(1))),
+        "bits_per_dim": list(estimate(total(found))),
+        "decoder": list(estimate(found.log_likelihood)),
+        "steps": list(estimate(found.kl_steps.sum(1))),
+        "prior": list(estimate(found.kl_prior)),
+        "finer": list(estimate(total(finer))),
     }
 
 
-def groups(
-    denoise: Denoiser, schedule: Schedule, levels: UInt8[Tensor, "N C H W"]
-) -> Float[Tensor, "N 3"]:
-    """Estimate what decoder, steps and prior cost each image, bits per dimension.
-
-    From four random steps an image.
-    """
-    images, variance = to_signed(levels), reverse_variance(schedule)
-    noise, chances = Generator().manual_seed(0), equal_chances(schedule)
-
-    def nats(x_0: Tensor) -> Tensor:
-        draw = partial(bound, schedule, denoise, x_0, variance, generator=noise, chances=chances)
-        draws = [draw() for _ in range(4)]
-        terms = [(d.log_likelihood, -d.kl_steps.sum(1), -d.kl_prior) for d in draws]
-        return torch.stack([torch.stack(term, dim=1) for term in terms]).mean(0)
-
-    return bits_per_dim(per_example(nats, images))
+def costs(denoise: Denoiser, schedule: Schedule, levels: Levels) -> Bound:
+    """Estimate the `bits` of each image, from four of its steps, none likelier than another."""
+    plain = Tuned(reverse_variance(schedule), equal_chances(schedule))
+    return bits(schedule, denoise, levels, plain, Generator().manual_seed(0), passes=4)

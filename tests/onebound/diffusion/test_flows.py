@@ -21,9 +21,10 @@ from onebound.diffusion.flows import (
     x_0_from_velocity,
 )
 from onebound.diffusion.loss import denoising_loss
-from onebound.diffusion.process import sample_xt, score_from_x_0, x_0_from_score
+from onebound.diffusion.process import sample_xt
 from onebound.diffusion.samplers import ddim, last
 from onebound.diffusion.schedules import cosine_schedule, linear_schedule
+from onebound.diffusion.scores import score_from_x_0, x_0_from_score
 from onebound.exact.mixture import mixture_2d
 
 MAPS = {

@@ -8,11 +8,9 @@ from onebound.diffusion.process import (
     mean_from_eps,
     q_xs_xt_x0,
     q_xt_x0,
-    score_from_x_0,
     weight_of_x_0,
     weight_of_x_t,
     x_0_from_eps,
-    x_0_from_score,
 )
 from onebound.diffusion.samplers import ancestral
 from onebound.diffusion.schedules import (
@@ -21,6 +19,7 @@ from onebound.diffusion.schedules import (
     linear_schedule,
     log_snr_schedule,
 )
+from onebound.diffusion.scores import score_from_x_0, x_0_from_score
 from onebound.exact.finite import optimal_denoiser
 from onebound.exact.gaussian import GaussianData
 

@@ -5,13 +5,14 @@ import torch
 
 from common import SCHEDULES, one_normal
 from onebound.diffusion.bound import kl_coefficients, reverse_variance
-from onebound.diffusion.process import q_xt_x0, score_from_x_0
+from onebound.diffusion.process import q_xt_x0
 from onebound.diffusion.schedules import log_snr_schedule
 from onebound.diffusion.scores import (
     annealed_langevin,
     fisher_terms,
     fisher_weights,
     langevin,
+    score_from_x_0,
     score_of,
 )
 from onebound.distributions import log_prob_normal

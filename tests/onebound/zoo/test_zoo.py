@@ -16,6 +16,7 @@ from onebound.data.fetch import SHA256
 from onebound.data.images import static_binarisation, to_signed
 from onebound.data.mnist import load_mnist
 from onebound.diffusion.bound import kl_coefficients, reverse_variance
+from onebound.diffusion.tuning import total
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim, log_prob_discretised_normal
 from onebound.networks.unet import UNet
@@ -209,12 +210,13 @@ def test_a_vae_has_the_bound_of_its_card(entry):
 def test_the_card_of_the_bound_is_that_of_a_few_images_too():
     network, card = load_model(unet_bound)
     levels = load_mnist().test_images[:12]
-    alone = unet_bound.groups(unet_bound.denoiser_of(network), unet_bound.SCHEDULE, levels)
-    finer = unet_bound.groups(
+    alone = unet_bound.costs(unet_bound.denoiser_of(network), unet_bound.SCHEDULE, levels)
+    finer = unet_bound.costs(
         unet_bound.with_steps(network, unet_bound.FINER), unet_bound.FINER, levels
     )
-    found = dict(zip(("decoder", "steps", "prior"), alone.mean(0).tolist(), strict=True))
-    found |= {"bits_per_dim": alone.sum(1).mean().item(), "finer": finer.sum(1).mean().item()}
+    terms = {"decoder": alone.log_likelihood, "steps": alone.kl_steps.sum(1)}
+    terms |= {"prior": alone.kl_prior, "bits_per_dim": total(alone), "finer": total(finer)}
+    found = {name: values.mean().item() for name, values in terms.items()}
     assert found.keys() == card.metrics.keys()
     for metric, (mean, stderr) in card.metrics.items():  # of 10,000 images
         assert abs(found[metric] - mean) < 4 * stderr * (10_000 / len(levels)) ** 0.5, metric
@@ -240,9 +242,10 @@ def test_the_groups_have_their_closed_forms_where_every_step_costs_the_same(sche
     def denoise(x_t, t):
         return x_0 + off.float()[t].reshape(-1, 1, 1, 1)
 
-    found = unet_bound.groups(denoise, schedule, levels).double()
-    for i, nats in enumerate((first.double(), -steps.expand(30), -prior)):
-        torch.testing.assert_close(found[:, i], bits_per_dim(nats), rtol=2e-3, atol=1e-6)
+    found = unet_bound.costs(denoise, schedule, levels)
+    groups = (found.log_likelihood, found.kl_steps.sum(1), found.kl_prior)
+    for bits, nats in zip(groups, (first.double(), -steps.expand(30), -prior), strict=True):
+        torch.testing.assert_close(bits.double(), bits_per_dim(nats), rtol=2e-3, atol=1e-6)
 
 
 def test_what_is_measured_of_the_bound_has_the_names_of_its_groups(monkeypatch):
