@@ -42,12 +42,9 @@ class Reference:
     """Real images as the classifier sees them."""
 
     classifier: ConvClassifier
-    shares: Float[Tensor, "10"]
-    """Share of each digit in the training data."""
-    train: Float[Tensor, "N D"]
-    """Features of the training images."""
-    test: frechet.Normal
-    """Fitted to the features of the test images."""
+    shares: Float[Tensor, "10"]  # of the digits in the training data
+    train: Float[Tensor, "N D"]  # features of the training images
+    test: frechet.Normal  # fitted to the features of the test images
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,10 @@ class Evaluation:
     """What the protocol says about a sample."""
 
     n: int
-    recognised: Estimate
-    """Share in [0, 1]; real test images have about 0.98."""
-    classes: tuple[Estimate, ...]
-    """Share of each digit over its share in the training data; 1 is right."""
-    frechet: Estimate
-    """Distance to the test images, and its standard error over samples of this size."""
-    floor: Estimate
-    """Mean distance of n training images to the test images, and its standard error."""
+    recognised: Estimate  # share in [0, 1]; real test images have about 0.98
+    classes: tuple[Estimate, ...]  # share of each digit over that in the training data; 1 is right
+    frechet: Estimate  # distance to the test images; its error is over samples of this size
+    floor: Estimate  # mean distance of n training images to the test images
 
     @property
     def ratio(self) -> float:

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from onebound.checks import check_latents, check_times
 from onebound.networks import inputs
-from onebound.networks.inputs import Latents, Steps
-from onebound.networks.time import waves
+from onebound.networks.inputs import Latents, Steps, waves
 
 
 class ResidualMLP(nn.Module):

@@ -8,8 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from onebound.networks import inputs
-from onebound.networks.inputs import SHAPE, Images, Shape, Steps
-from onebound.networks.time import waves
+from onebound.networks.inputs import SHAPE, Images, Shape, Steps, waves
 
 WAVES = 64  # sines and cosines that describe one step
 

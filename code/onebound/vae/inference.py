@@ -2,22 +2,10 @@
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from onebound.networks.inputs import Images, Latents
 from onebound.vae.model import VAE
-
-
-class Given(nn.Module):
-    """An encoder that gives the answers it was made with, one for each image."""
-
-    def __init__(self, mu: Latents, logvar: Latents) -> None:
-        super().__init__()
-        self.mu, self.logvar = mu, logvar
-
-    def forward(self, x: Images) -> tuple[Latents, Latents]:
-        """Return `mu` and `logvar`, whatever the images."""
-        return self.mu, self.logvar
 
 
 def log_weights(
@@ -28,7 +16,8 @@ def log_weights(
     What `VAE.log_weights` gives, with these in the place of the encoder's answers. The mean over
     the draws estimates the evidence lower bound.
     """
-    return VAE(Given(mu, logvar), model.decoder, model.log_prob).log_weights(x, k, generator)
+    given = VAE(lambda _: (mu, logvar), model.decoder, model.log_prob)
+    return given.log_weights(x, k, generator)
 
 
 def fit_posterior(

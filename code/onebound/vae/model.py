@@ -17,6 +17,7 @@ from onebound.distributions import kl_normal_standard, log_prob_normal, noise_li
 from onebound.likelihoods import log_prob_bernoulli
 from onebound.networks.inputs import Images, Latents
 
+Encoder = Callable[[Images], tuple[Tensor, Tensor]]  # to the mean and log-variance of q(z|x)
 LogProb = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -50,12 +51,10 @@ class VAE(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: Decoder, log_prob: LogProb = log_prob_bernoulli
+        self, encoder: Encoder, decoder: Decoder, log_prob: LogProb = log_prob_bernoulli
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.log_prob = log_prob
+        self.encoder, self.decoder, self.log_prob = encoder, decoder, log_prob
 
     def encode(self, x: Images) -> tuple[Latents, Latents]:
         """Mean and log-variance of q(z|x)."""

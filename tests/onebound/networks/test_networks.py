@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from onebound.checks import trusting
 from onebound.networks.classifier import ConvClassifier
 from onebound.networks.conv import ConvDecoder, ConvEncoder
-from onebound.networks.inputs import check_label, check_step
+from onebound.networks.inputs import check_label, check_step, waves
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.networks.shufflenet import Downsample, ShuffleUNet, Unit, shuffle_channels
-from onebound.networks.time import waves
 from onebound.networks.unet import (
     Conv,
     Far,
