@@ -35,6 +35,10 @@ from onebound.evaluation import frechet
 from onebound.evaluation.estimates import Estimate, estimate, per_example
 from onebound.evaluation.quality import NOISE, Classifier, at_rest, logits_of, recognised
 from onebound.networks.classifier import ConvClassifier
+from onebound.networks.inputs import Images
+
+Levels = UInt8[Tensor, "B C H W"]
+Shares = Float[Tensor, "10"]  # of the digits in the training data
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ class Reference:
     """Real images as the classifier sees them."""
 
     classifier: ConvClassifier
-    shares: Float[Tensor, "10"]  # of the digits in the training data
+    shares: Shares
     train: Float[Tensor, "N D"]  # features of the training images
     test: frechet.Normal  # fitted to the features of the test images
 
@@ -83,7 +87,7 @@ class Evaluation:
         )
 
 
-def to_levels(samples: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
+def to_levels(samples: Images) -> Levels:
     """Cut samples to [-1, 1] and round them to levels on the CPU: the inverse of `to_signed`.
 
     A sampler may overshoot the range. ValueError if there are none, one is not finite, or nothing
@@ -102,9 +106,7 @@ def to_levels(samples: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
     return ((samples.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def class_balance(
-    classifier: Classifier, images: Float[Tensor, "B C H W"], shares: Float[Tensor, "10"]
-) -> tuple[Estimate, ...]:
+def class_balance(classifier: Classifier, images: Images, shares: Shares) -> tuple[Estimate, ...]:
     """Share of each digit among images in [0, 1], over its share in the training data.
 
     Images whose likeliest class is noise do not count. A digit that is missing has 0 ± 0: the error
@@ -126,7 +128,7 @@ def reference(classifier: ConvClassifier, mnist: MNIST | None = None) -> Referen
     return Reference(classifier, shares, train_features, frechet.fit(test_features))
 
 
-def evaluate(samples: Float[Tensor, "n C H W"], real: Reference) -> Evaluation:
+def evaluate(samples: Images, real: Reference) -> Evaluation:
     """Judge independent draws from a model by the protocol at the top of this module.
 
     They are in [-1, 1] up to an overshoot, the range of diffusion models; ``2 * x - 1`` brings
@@ -144,6 +146,6 @@ def evaluate(samples: Float[Tensor, "n C H W"], real: Reference) -> Evaluation:
     )
 
 
-def _features(classifier: ConvClassifier, levels: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+def _features(classifier: ConvClassifier, levels: Levels) -> Float[Tensor, "B D"]:
     with at_rest(classifier):
         return per_example(lambda part: classifier.features(to_unit(part)), levels, batch_size=250)
