@@ -31,24 +31,17 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Latents to `channels` numbers a place, by default those of the image."""
+    """Latents to one number a pixel and channel: as many channels as the likelihood takes."""
 
-    def __init__(
-        self,
-        latent_size: int = 20,
-        hidden_size: int = 400,
-        channels: int | None = None,
-        shape: Shape = SHAPE,
-    ) -> None:
+    def __init__(self, latent_size: int = 20, hidden_size: int = 400, shape: Shape = SHAPE) -> None:
         super().__init__()
-        out = (shape[0] if channels is None else channels, *shape[1:])
-        inputs.check_built_for(out, latent_size=latent_size, hidden_size=hidden_size)
+        inputs.check_built_for(shape, latent_size=latent_size, hidden_size=hidden_size)
         self.latent_size = latent_size
         self.net = nn.Sequential(
             nn.Linear(latent_size, hidden_size),
             nn.SiLU(),
-            nn.Linear(hidden_size, prod(out)),
-            nn.Unflatten(1, out),
+            nn.Linear(hidden_size, prod(shape)),
+            nn.Unflatten(1, shape),
         )
 
     def forward(self, z: Latents) -> Images:

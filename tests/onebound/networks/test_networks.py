@@ -133,10 +133,6 @@ def test_encoders_and_decoders_take_any_images_and_every_number_counts(encoder, 
     assert (x.grad[1] == 0).all()
 
 
-def test_an_mlp_decoder_may_put_out_several_numbers_a_place():
-    assert MLPDecoder(3, 8, channels=5, shape=(3, 8, 4))(torch.zeros(2, 3)).shape == (2, 5, 8, 4)
-
-
 @pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
 def test_encoders_and_decoders_compute_in_their_own_type(encoder, decoder):
     x = torch.rand(2, 1, 28, 28, dtype=torch.float64)
