@@ -14,13 +14,11 @@ fixed: the same samples give the same numbers, on one machine with one version o
     real = reference(classifier)  # once: seconds
     print(evaluate(samples, real))
 
-Read the numbers together. The classifier learned that noise is no digit, and was shown nothing else
-that is none: of the means of ten random digits, smudges, it recognises nine in ten. The distance is
-not taken in, but says nothing about a single sample. Neither sees a copy: put `neighbours`
-beside them. And print pictures.
-
-Five in six of the training images behind the floor were shown to the classifier, those of no model
-were. The floor of the others is higher, if anything, so the ratio is a strict one.
+Read the numbers together. The only thing but digits that the classifier was shown is noise: of the
+means of ten random digits, smudges, it recognises nine in ten. The distance is not taken in, but
+says nothing about a single sample. Neither sees a copy: put `neighbours` beside them. And print
+pictures. The ratio is strict, if anything: the classifier was trained on five in six of the images
+behind the floor, and the floor of others would be higher.
 """
 
 from dataclasses import dataclass
@@ -131,9 +129,8 @@ def reference(classifier: ConvClassifier, mnist: MNIST | None = None) -> Referen
 def evaluate(samples: Images, real: Reference) -> Evaluation:
     """Judge independent draws from a model by the protocol at the top of this module.
 
-    They are in [-1, 1] up to an overshoot, the range of diffusion models; ``2 * x - 1`` brings
-    images from [0, 1] there. n has to exceed the number of features. ValueError as `to_levels`,
-    `class_balance`, `frechet.fit` and `frechet.floor`.
+    They are in [-1, 1] up to an overshoot, and more than the features; ``2 * x - 1`` brings images
+    from [0, 1] there. ValueError as `to_levels`, `class_balance`, `frechet.fit`, `frechet.floor`.
     """
     levels = to_levels(samples)
     unit = to_unit(levels)

@@ -14,6 +14,7 @@ from onebound.checks import check_images, check_positive, check_precise, check_t
 Shape = tuple[int, int, int]  # channels, height and width of an image
 SHAPE: Shape = (1, 28, 28)  # the digits of MNIST
 
+AnyTensor = Shaped[Tensor, "..."]  # what is still to be checked
 Images = Float[Tensor, "B C H W"]
 Latents = Float[Tensor, "B L"]
 Steps = Int64[Tensor, "B"]
@@ -38,7 +39,7 @@ def check_built_for(shape: Shape, **sizes: int) -> None:
     need(not (height % 4 or width % 4), f"height and width must be multiples of 4, got {shape=}")
 
 
-def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
+def check_shape(x: AnyTensor, shape: Shape) -> None:
     """Refuse what is no floating-point batch of images of a network's shape."""
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape) or len(x) == 0:
         raise ValueError(
@@ -48,9 +49,7 @@ def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
     check_precise(x, advice="to_unit or to_signed")
 
 
-def check_step(
-    x_t: Shaped[Tensor, "..."], t: Shaped[Tensor, "..."], T: int, shape: Shape = SHAPE
-) -> None:
+def check_step(x_t: AnyTensor, t: AnyTensor, T: int, shape: Shape = SHAPE) -> None:
     """Refuse what is no finite batch of images of this shape, and `t` without a step 1 to T each.
 
     Unchecked, t = 0 would read the last row of a table of T.
@@ -60,7 +59,7 @@ def check_step(
     check_times(t, T, x_t)
 
 
-def check_label(y: Shaped[Tensor, "..."], n: int, classes: int) -> None:
+def check_label(y: AnyTensor, n: int, classes: int) -> None:
     """Refuse labels that are not n whole numbers from 0 to `classes`, the last for "not told"."""
     need(classes, "got labels, but this network has no classes: give it `classes`")
     if y.dtype != torch.int64 or y.shape != (n,):
@@ -77,10 +76,8 @@ def check_label(y: Shaped[Tensor, "..."], n: int, classes: int) -> None:
 def waves(T: int, size: int) -> Float[Tensor, "steps size"]:
     """Describe step t in row t, 0 to T, by sines and cosines from slow to fast (`[eq-waves]`).
 
-    Neighbouring steps get similar rows, so what a network learns at one step serves the next. The
-    slowest wave makes an eighth of a turn from 0 to T and tells early from late; the fastest makes
-    125 turns and tells neighbours apart. Vaswani et al. (2017), section 3.5, with other
-    frequencies; Ho, Jain and Abbeel (2020).
+    From 0 to T the slowest makes an eighth of a turn, the fastest 125 turns. Vaswani et al. (2017),
+    section 3.5, with other frequencies; Ho, Jain and Abbeel (2020).
     """
     turns = torch.logspace(math.log10(1 / 8), math.log10(125), size // 2)
     angles = 2 * math.pi * turns * torch.arange(T + 1)[:, None] / T

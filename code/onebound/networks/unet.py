@@ -55,9 +55,9 @@ def modulate(x: Images, scale: PerChannel, shift: PerChannel) -> Images:
 def level_waves(x: Images, levels: int) -> Float[Tensor, "B waves H W"]:
     """Sines and cosines of each pixel's value, whose `levels` periods are 1, 2, 4, ... grey levels.
 
-    A grey level is 2 / 255 wide. A clean pixel is a whole number of levels, and its fastest waves
-    are always 0 and 1. Where the noise is finer than a level, they show it, though it is lost in
-    the digits of the value. Kingma, Salimans, Poole and Ho (2021), appendix C, with other periods.
+    A grey level is 2 / 255 wide. On clean pixels the fastest waves are 0 and 1: they show noise
+    finer than a level, which is lost in the digits of the value. Kingma, Salimans, Poole and Ho
+    (2021), appendix C, with other periods.
     """
     periods = 2.0 ** torch.arange(levels, device=x.device).reshape(-1, 1, 1)
     angles = (math.pi * 255 * (x[:, :, None] + 1) / periods).flatten(1, 2)
