@@ -1,51 +1,24 @@
 """Figures of the book. The only module that imports matplotlib.
 
-Text and lines are a middle grey on a transparent ground, so that one picture reads on a light page
-and on a dark one.
+The style, and why its colours are as they are, stands in the file beside this one.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import torch
-from cycler import cycler
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-INK = "#808794"
-"""Text and axes: contrast of at least 3.5 to 1 on white and on the dark theme's ground."""
-COLOURS = ("#3b8fd4", "#e07b39", "#2fa37c", "#c45bab", "#b0902c", "#8b7be0")
-"""Lines, in order; told apart by lightness as well as by hue."""
-
-STYLE: dict[Any, Any] = {
-    "axes.edgecolor": INK,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.prop_cycle": cycler(color=COLOURS),
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10,
-    "figure.constrained_layout.use": True,
-    "figure.facecolor": "none",
-    "figure.figsize": (6.4, 3.6),
-    "font.size": 10,
-    "grid.alpha": 0.25,
-    "grid.color": INK,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "lines.linewidth": 1.8,
-    "savefig.dpi": 200,
-    "savefig.transparent": True,
-    "svg.hashsalt": "onebound",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).with_suffix(".mplstyle"), use_default_template=False
+)
+INK: str = STYLE["text.color"]
+COLOURS: list[str] = STYLE["axes.prop_cycle"].by_key()["color"]
 
 
 def use_book_style() -> None:
@@ -79,29 +52,6 @@ def image_grid(images: Float[Tensor, "N C H W"], columns: int, scale: float = 0.
     figure, axis = plt.subplots(figsize=(scale * columns, scale * rows))
     tiles = images.unflatten(0, (rows, columns))
     _show(axis, tiles.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2))
-    return figure
-
-
-def learning_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """Lines of a bound in nats against seconds of training, by name; each pair equally long."""
-    figure, axis = plt.subplots()
-    for name, (seconds, nats) in curves.items():
-        axis.plot(seconds, nats, marker="o", markersize=3, label=name)
-    axis.set(xlabel="seconds of training", ylabel="nats per image")
-    axis.legend()
-    return figure
-
-
-def latent_scatter(mu: Float[Tensor, "N 2"], labels: Int64[Tensor, "N"]) -> Figure:
-    """Posterior means in a two-dimensional latent space, each point drawn as its digit, 0 to 9."""
-    figure, axis = plt.subplots(figsize=(6.4, 6.0))
-    colours = plt.get_cmap("tab10")
-    for digit in range(10):
-        x, y = mu[labels == digit].T
-        look: dict[str, Any] = {"marker": f"${digit}$", "color": colours(digit), "linewidths": 0}
-        # As pixels: thousands of vector shapes would be ten times the bytes.
-        axis.scatter(x, y, s=22, rasterized=True, **look)
-    axis.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     return figure
 
 

@@ -550,11 +550,11 @@ def test_summed_squared_error_is_a_gaussian_with_variance_one_half(grey, logits)
 
 
 def test_a_decoder_gives_the_channels_that_a_likelihood_asks_for():
-    decoder = MLPDecoder(latent_size=2, hidden_size=3, channels=256)
+    decoder = MLPDecoder(latent_size=2, hidden_size=3, shape=(256, 28, 28))
     logits = decoder(torch.randn(2, 2, generator=seeded(7)))
     assert log_prob_categorical(torch.zeros(2, 1, 28, 28), logits).shape == (2,)
     with pytest.raises(ValueError, match="channels must be"):
-        MLPDecoder(channels=0)
+        MLPDecoder(shape=(0, 28, 28))
 
 
 # Units.

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
-from onebound.checks import check_positive
+from onebound.checks import check_positive, need
 from onebound.evaluation.estimates import Estimate, estimate
 
 
@@ -30,14 +30,12 @@ class Normal(NamedTuple):
 def fit(features: Float[Tensor, "n D"]) -> Normal:
     """Return the normal distribution with the mean and the unbiased covariance of examples.
 
-    ValueError if they are not more than features, which would leave the covariance without full
-    rank, or not finite.
+    ValueError if they are no more than features, as the covariance had no full rank, or not finite.
     """
-    if features.ndim != 2 or len(features) <= features.shape[1]:
-        raise ValueError(
-            "expected more examples than features, shape (n, D) with n > D, got "
-            f"{tuple(features.shape)}"
-        )
+    need(
+        features.ndim == 2 and len(features) > features.shape[1],
+        f"expected more examples than features, (n, D) with n > D, got {tuple(features.shape)}",
+    )
     if not torch.isfinite(features).all():
         raise ValueError(f"{int((~torch.isfinite(features)).sum())} features are not finite")
     features = features.detach().cpu().double()  # not every device has float64
@@ -53,11 +51,8 @@ def distance(one: Normal, other: Normal) -> float:
     these marginals can give them (`[eq-frechet]`). Dowson and Landau (1982); Heusel et al. (2017),
     with the features of another network.
     """
-    if one.mean.shape != other.mean.shape:
-        raise ValueError(
-            "expected normals of one dimension, got "
-            f"{tuple(one.mean.shape)} and {tuple(other.mean.shape)}"
-        )
+    size, other_size = tuple(one.mean.shape), tuple(other.mean.shape)
+    need(size == other_size, f"expected normals of one dimension, got {size} and {other_size}")
     # The trace of that root is the sum of the singular values of S_1^(1/2) S_2^(1/2). They come
     # without squaring, so without the roots of rounding errors where S is nearly singular.
     overlap = torch.linalg.svdvals(_root(one.covariance) @ _root(other.covariance)).sum()
@@ -76,13 +71,12 @@ def from_sample(
 ) -> Estimate:
     """Distance of a sample to a reference, with the standard error of the bootstrap.
 
-    The mean is the distance of the normal fitted to the sample. Over samples of this size it
-    scatters about its own mean, which lies above the distance of the distributions: the error is
-    about that scatter and says nothing about the bias, nor about the error of the reference. The
-    bootstrap's mean is biased once more, so take ``mean ± 1.96 stderr``, not the quantiles, as the
-    interval for what samples of this size have on average. Near the floor it is too wide, up to
-    sqrt(3) times: there the distance has no slope, and the sample that is resampled has the slope
-    of its own error. Efron and Tibshirani (1993), chapter 8.
+    The mean is the distance of the normal fitted to the sample. The error is its scatter over
+    samples of this size: the bias is not in it, nor is the error of the reference. As an interval
+    for what such samples have on average take ``mean ± 1.96 stderr``, not the bootstrap's
+    quantiles, which are biased once more. Near the floor it is too wide, up to sqrt(3) times: the
+    distance has no slope there, but the sample that is resampled has that of its own error. Efron
+    and Tibshirani (1993), chapter 8.
     """
     check_positive("resamples - 1", resamples - 1)
     generator = Generator().manual_seed(seed)
@@ -98,13 +92,12 @@ def floor(
 ) -> Estimate:
     """Distance of n real images to a reference: mean over disjoint subsets, and its standard error.
 
-    The features are of real images that are not in the reference, 2 n at least; n is the size of
-    the sample to be compared. At most `repeats` subsets are taken, shuffled by `seed`.
+    The features are of 2 n or more real images that are not in the reference, n the size of the
+    sample to be compared. At most `repeats` subsets are taken, shuffled by `seed`.
     """
     check_positive("n", n)
     order = torch.randperm(len(features), generator=Generator().manual_seed(seed))
     subsets = order[: len(order) // n * n].split(n)[:repeats]
-    if len(subsets) < 2:
-        raise ValueError(f"expected at least 2 subsets of {n} from {len(features)} images")
+    need(len(subsets) > 1, f"expected at least 2 subsets of {n} from {len(features)} images")
     found = [distance(fit(features[subset]), reference) for subset in subsets]
     return estimate(torch.tensor(found, dtype=torch.float64))

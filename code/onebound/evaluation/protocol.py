@@ -14,13 +14,11 @@ fixed: the same samples give the same numbers, on one machine with one version o
     real = reference(classifier)  # once: seconds
     print(evaluate(samples, real))
 
-Read the numbers together. The classifier learned that noise is no digit, and was shown nothing else
-that is none: of the means of ten random digits, smudges, it recognises nine in ten. The distance is
-not taken in, but says nothing about a single sample. Neither sees a copy: put `neighbours`
-beside them. And print pictures.
-
-Five in six of the training images behind the floor were shown to the classifier, those of no model
-were. The floor of the others is higher, if anything, so the ratio is a strict one.
+Read the numbers together. The only thing but digits that the classifier was shown is noise: of the
+means of ten random digits, smudges, it recognises nine in ten. The distance is not taken in, but
+says nothing about a single sample. Neither sees a copy: put `neighbours` beside them. And print
+pictures. The ratio is strict, if anything: the classifier was trained on five in six of the images
+behind the floor, and the floor of others would be higher.
 """
 
 from dataclasses import dataclass
@@ -35,6 +33,10 @@ from onebound.evaluation import frechet
 from onebound.evaluation.estimates import Estimate, estimate, per_example
 from onebound.evaluation.quality import NOISE, Classifier, at_rest, logits_of, recognised
 from onebound.networks.classifier import ConvClassifier
+from onebound.networks.inputs import Images
+
+Levels = UInt8[Tensor, "B C H W"]
+Shares = Float[Tensor, "10"]  # of the digits in the training data
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +44,9 @@ class Reference:
     """Real images as the classifier sees them."""
 
     classifier: ConvClassifier
-    shares: Float[Tensor, "10"]
-    """Share of each digit in the training data."""
-    train: Float[Tensor, "N D"]
-    """Features of the training images."""
-    test: frechet.Normal
-    """Fitted to the features of the test images."""
+    shares: Shares
+    train: Float[Tensor, "N D"]  # features of the training images
+    test: frechet.Normal  # fitted to the features of the test images
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,10 @@ class Evaluation:
     """What the protocol says about a sample."""
 
     n: int
-    recognised: Estimate
-    """Share in [0, 1]; real test images have about 0.98."""
-    classes: tuple[Estimate, ...]
-    """Share of each digit over its share in the training data; 1 is right."""
-    frechet: Estimate
-    """Distance to the test images, and its standard error over samples of this size."""
-    floor: Estimate
-    """Mean distance of n training images to the test images, and its standard error."""
+    recognised: Estimate  # share in [0, 1]; real test images have about 0.98
+    classes: tuple[Estimate, ...]  # share of each digit over that in the training data; 1 is right
+    frechet: Estimate  # distance to the test images; its error is over samples of this size
+    floor: Estimate  # mean distance of n training images to the test images
 
     @property
     def ratio(self) -> float:
@@ -90,7 +85,7 @@ class Evaluation:
         )
 
 
-def to_levels(samples: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
+def to_levels(samples: Images) -> Levels:
     """Cut samples to [-1, 1] and round them to levels on the CPU: the inverse of `to_signed`.
 
     A sampler may overshoot the range. ValueError if there are none, one is not finite, or nothing
@@ -109,9 +104,7 @@ def to_levels(samples: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
     return ((samples.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def class_balance(
-    classifier: Classifier, images: Float[Tensor, "B C H W"], shares: Float[Tensor, "10"]
-) -> tuple[Estimate, ...]:
+def class_balance(classifier: Classifier, images: Images, shares: Shares) -> tuple[Estimate, ...]:
     """Share of each digit among images in [0, 1], over its share in the training data.
 
     Images whose likeliest class is noise do not count. A digit that is missing has 0 ± 0: the error
@@ -133,12 +126,11 @@ def reference(classifier: ConvClassifier, mnist: MNIST | None = None) -> Referen
     return Reference(classifier, shares, train_features, frechet.fit(test_features))
 
 
-def evaluate(samples: Float[Tensor, "n C H W"], real: Reference) -> Evaluation:
+def evaluate(samples: Images, real: Reference) -> Evaluation:
     """Judge independent draws from a model by the protocol at the top of this module.
 
-    They are in [-1, 1] up to an overshoot, the range of diffusion models; ``2 * x - 1`` brings
-    images from [0, 1] there. n has to exceed the number of features. ValueError as `to_levels`,
-    `class_balance`, `frechet.fit` and `frechet.floor`.
+    They are in [-1, 1] up to an overshoot, and more than the features; ``2 * x - 1`` brings images
+    from [0, 1] there. ValueError as `to_levels`, `class_balance`, `frechet.fit`, `frechet.floor`.
     """
     levels = to_levels(samples)
     unit = to_unit(levels)
@@ -151,6 +143,6 @@ def evaluate(samples: Float[Tensor, "n C H W"], real: Reference) -> Evaluation:
     )
 
 
-def _features(classifier: ConvClassifier, levels: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+def _features(classifier: ConvClassifier, levels: Levels) -> Float[Tensor, "B D"]:
     with at_rest(classifier):
         return per_example(lambda part: classifier.features(to_unit(part)), levels, batch_size=250)

@@ -12,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from onebound.checks import check_images
+from onebound.networks.inputs import Images
 
-Classifier = Callable[[Tensor], Tensor]
-"""Images to logits."""
+NOISE = 10  # a classifier's last class: normal noise of any strength, cut to [0, 1]
+Classifier = Callable[[Images], Tensor]  # to logits
+PerImage = Float[Tensor, "B"]
 
 
-def sharpness(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
+def sharpness(images: Images) -> PerImage:
     """Squared differences of neighbouring pixels over the image's variance (`[eq-sharpness]`).
 
     In [0, 8]; the edges are joined, left to right and top to bottom. Neither contrast nor
@@ -38,10 +40,6 @@ def sharpness(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
     return (down + right).flatten(1).sum(1) / variance
 
 
-NOISE = 10
-"""A classifier's last class: normal noise of any strength, cut to [0, 1]."""
-
-
 @contextmanager
 def at_rest(classifier: Classifier) -> Iterator[None]:
     """Keep a classifier in evaluation mode for a while, so that a verdict hangs on nothing else."""
@@ -56,7 +54,7 @@ def at_rest(classifier: Classifier) -> Iterator[None]:
             module.training = mode
 
 
-def logits_of(classifier: Classifier, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 11"]:
+def logits_of(classifier: Classifier, images: Images) -> Float[Tensor, "B 11"]:
     """Return what the classifier says; ValueError if that is no logit for each of 11 classes."""
     check_images(images, 0, 1)
     with at_rest(classifier):
@@ -67,9 +65,7 @@ def logits_of(classifier: Classifier, images: Float[Tensor, "B C H W"]) -> Float
 
 
 @torch.no_grad()
-def recognised(
-    classifier: Classifier, images: Float[Tensor, "B C H W"], confidence: float = 0.95
-) -> Float[Tensor, "B"]:
+def recognised(classifier: Classifier, images: Images, confidence: float = 0.95) -> PerImage:
     """Say for each image, by 1.0 or 0.0, whether the classifier is surer of one digit than that.
 
     Values outside [0, 1] count as 0 or 1.

@@ -1,4 +1,7 @@
-"""What networks are built for and given: images of one shape, or noisy ones with their steps."""
+"""What networks are built for and given: images of one shape, or noisy ones with their steps.
+
+The checks raise ValueError.
+"""
 
 import math
 
@@ -6,11 +9,12 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
-from onebound.checks import check_images, check_positive, check_precise, check_times, trusted
+from onebound.checks import check_images, check_positive, check_precise, check_times, need, trusted
 
 Shape = tuple[int, int, int]  # channels, height and width of an image
 SHAPE: Shape = (1, 28, 28)  # the digits of MNIST
 
+AnyTensor = Shaped[Tensor, "..."]  # what is still to be checked
 Images = Float[Tensor, "B C H W"]
 Latents = Float[Tensor, "B L"]
 Steps = Int64[Tensor, "B"]
@@ -22,22 +26,21 @@ def shape_of(x: Shaped[Tensor, "B C H W"]) -> Shape:
 
 
 def check_sizes(**sizes: int) -> None:
-    """ValueError if a size is no whole number of at least 1."""
+    """Refuse a size that is no whole number of at least 1."""
     for name, size in sizes.items():
         check_positive(name, size)
 
 
 def check_built_for(shape: Shape, **sizes: int) -> None:
-    """ValueError if a size is wrong, or height and width of images cannot be halved twice."""
+    """Refuse a wrong size, and images whose height and width cannot be halved twice."""
     check_sizes(**sizes)
     channels, height, width = shape
     check_sizes(channels=channels, height=height, width=width)
-    if height % 4 or width % 4:
-        raise ValueError(f"height and width must be multiples of 4, got shape={shape}")
+    need(not (height % 4 or width % 4), f"height and width must be multiples of 4, got {shape=}")
 
 
-def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
-    """ValueError if `x` is no floating-point batch of images of a network's shape."""
+def check_shape(x: AnyTensor, shape: Shape) -> None:
+    """Refuse what is no floating-point batch of images of a network's shape."""
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape) or len(x) == 0:
         raise ValueError(
             f"expected images of shape (B, {', '.join(map(str, shape))}) with B >= 1, got shape "
@@ -46,10 +49,8 @@ def check_shape(x: Shaped[Tensor, "..."], shape: Shape) -> None:
     check_precise(x, advice="to_unit or to_signed")
 
 
-def check_step(
-    x_t: Shaped[Tensor, "..."], t: Shaped[Tensor, "..."], T: int, shape: Shape = SHAPE
-) -> None:
-    """ValueError if `x_t` is no finite batch of images of this shape, or `t` no step 1 to T each.
+def check_step(x_t: AnyTensor, t: AnyTensor, T: int, shape: Shape = SHAPE) -> None:
+    """Refuse what is no finite batch of images of this shape, and `t` without a step 1 to T each.
 
     Unchecked, t = 0 would read the last row of a table of T.
     """
@@ -58,10 +59,9 @@ def check_step(
     check_times(t, T, x_t)
 
 
-def check_label(y: Shaped[Tensor, "..."], n: int, classes: int) -> None:
-    """ValueError if labels are not n whole numbers from 0 to `classes`, the last for "not told"."""
-    if not classes:
-        raise ValueError("got labels, but this network has no classes: give it `classes`")
+def check_label(y: AnyTensor, n: int, classes: int) -> None:
+    """Refuse labels that are not n whole numbers from 0 to `classes`, the last for "not told"."""
+    need(classes, "got labels, but this network has no classes: give it `classes`")
     if y.dtype != torch.int64 or y.shape != (n,):
         raise ValueError(
             f"expected {n} labels, int64 of shape ({n},), got {y.dtype} of shape {tuple(y.shape)}"
@@ -71,6 +71,17 @@ def check_label(y: Shaped[Tensor, "..."], n: int, classes: int) -> None:
     low, high = (value.item() for value in y.aminmax())
     if low < 0 or high > classes:
         raise ValueError(f"labels must be in 0..{classes}, {classes} for none, got {low} to {high}")
+
+
+def waves(T: int, size: int) -> Float[Tensor, "steps size"]:
+    """Describe step t in row t, 0 to T, by sines and cosines from slow to fast (`[eq-waves]`).
+
+    From 0 to T the slowest makes an eighth of a turn, the fastest 125 turns. Vaswani et al. (2017),
+    section 3.5, with other frequencies; Ho, Jain and Abbeel (2020).
+    """
+    turns = torch.logspace(math.log10(1 / 8), math.log10(125), size // 2)
+    angles = 2 * math.pi * turns * torch.arange(T + 1)[:, None] / T
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def own_type(x: Float[Tensor, "..."], network: nn.Module) -> Float[Tensor, "..."]:

@@ -8,8 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from onebound.networks import inputs
-from onebound.networks.inputs import SHAPE, Images, Shape, Steps
-from onebound.networks.time import waves
+from onebound.networks.inputs import SHAPE, Images, Shape, Steps, waves
 
 WAVES = 64  # sines and cosines that describe one step
 
@@ -56,9 +55,9 @@ def modulate(x: Images, scale: PerChannel, shift: PerChannel) -> Images:
 def level_waves(x: Images, levels: int) -> Float[Tensor, "B waves H W"]:
     """Sines and cosines of each pixel's value, whose `levels` periods are 1, 2, 4, ... grey levels.
 
-    A grey level is 2 / 255 wide. A clean pixel is a whole number of levels, and its fastest waves
-    are always 0 and 1. Where the noise is finer than a level, they show it, though it is lost in
-    the digits of the value. Kingma, Salimans, Poole and Ho (2021), appendix C, with other periods.
+    A grey level is 2 / 255 wide. On clean pixels the fastest waves are 0 and 1: they show noise
+    finer than a level, which is lost in the digits of the value. Kingma, Salimans, Poole and Ho
+    (2021), appendix C, with other periods.
     """
     periods = 2.0 ** torch.arange(levels, device=x.device).reshape(-1, 1, 1)
     angles = (math.pi * 255 * (x[:, :, None] + 1) / periods).flatten(1, 2)
@@ -104,15 +103,13 @@ class UNet(nn.Module):
 
     One block works at half of height and width, `pairs` of a near and a far one at a quarter. Back
     at half, what was there before is added to what comes from below, and two blocks follow. Each
-    block is told the step by a scale and a shift for each channel.
-
-    The result is (1 + d) F(x_t, t) + r x_t, with two numbers d and r that depend on the step alone:
-    F need not carry the noisy image through all its layers to give a part of it back.
+    block is told the step by a scale and a shift for each channel. The result is
+    (1 + d) F(x_t, t) + r x_t, with two numbers d and r that depend on the step alone: F need not
+    carry the noisy image through all its layers to give a part of it back.
 
     There are `width` channels at half and `deep_width` at a quarter; multiples of 16 are fast.
     `levels` are those of `level_waves`, and the network may be told one of `classes`. Ronneberger,
-    Fischer and Brox (2015); Perez et al. (2018) for scale and shift; Karras et al. (2022) for the
-    skip from the input to the output.
+    Fischer and Brox (2015); Perez et al. (2018) for scale and shift; Karras et al. (2022) for r.
     """
 
     features: Tensor
@@ -143,9 +140,8 @@ class UNet(nn.Module):
         self.register_buffer("features", waves(T, WAVES), persistent=False)
         # What the step tells: how strong each wave is; a scale and a shift for each channel of a
         # block; d and r.
-        blocks = {"encode": width}
-        blocks |= {f"middle {i}": deep_width for i in range(2 * pairs)}
-        blocks |= {"decode 0": width, "decode 1": width}
+        deep = {f"middle {i}": deep_width for i in range(2 * pairs)}
+        blocks = {"encode": width, **deep, "decode 0": width, "decode 1": width}
         self.told = {"waves": 2 * channels * levels}
         for name, size in blocks.items():
             self.told |= {f"{name} scale": size, f"{name} shift": size}

@@ -24,7 +24,7 @@ from onebound.diffusion.samplers import last
 from onebound.diffusion.schedules import Schedule
 from onebound.evaluation.energy import energy_distance
 from onebound.exact.mixture import mixture_2d
-from onebound.networks.mlp import ResidualMLP
+from onebound.networks.residual import ResidualMLP
 
 T, PAIRS, BATCH, STEPS, RATE = 100, 6400, 256, 1500, 2e-3
 SEEDS = (0, 1, 2, 3, 4)

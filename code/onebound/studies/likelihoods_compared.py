@@ -167,7 +167,7 @@ class LevelDecoder(nn.Module):
     def __init__(self, latent_size: int = 20, features: int = 8) -> None:
         super().__init__()
         self.latent_size = latent_size
-        self.features = nn.Sequential(MLPDecoder(latent_size, channels=features), nn.SiLU())
+        self.features = nn.Sequential(MLPDecoder(latent_size, shape=(features, 28, 28)), nn.SiLU())
         self.to_logits = nn.Conv2d(features, 256, 1)
 
     def forward(self, z: Tensor) -> Tensor:

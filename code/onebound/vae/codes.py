@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Generator, Tensor
 
-from onebound.checks import check_latents, check_positive
+from onebound.checks import check_latents, check_positive, need
 from onebound.distributions import kl_normal_standard, sample_normal
 
 Answers = Float[Tensor, "N L"]
@@ -73,8 +73,7 @@ def information(
     _check_codes(mu, logvar)
     check_positive("codes", codes)
     n = len(mu)
-    if codes > n:
-        raise ValueError(f"expected at most {n} codes, one for each image, got {codes}")
+    need(codes <= n, f"expected at most {n} codes, one for each image, got {codes}")
     chosen = torch.randperm(n, generator=generator)[:codes]
     z = sample_normal(mu[chosen], logvar[chosen], generator)
     log_q = log_components(z, mu, logvar)
@@ -93,5 +92,4 @@ def _check_codes(mu: Tensor, logvar: Tensor) -> None:
             "expected means and log-variances of at least two images, both (N, L), "
             f"got {tuple(mu.shape)} and {tuple(logvar.shape)}"
         )
-    if not (torch.isfinite(mu).all() and torch.isfinite(logvar).all()):
-        raise ValueError("expected finite means and log-variances")
+    need(torch.isfinite(mu + logvar).all(), "expected finite means and log-variances")

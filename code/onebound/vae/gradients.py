@@ -6,7 +6,7 @@ them to one number each. The result is one estimate per draw: derivatives in `mu
 Average over the draws. ValueError if the shapes do not fit together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -25,9 +25,9 @@ def reparameterisation_gradient(
 
     Kingma and Welling (2014); Rezende, Mohamed and Wierstra (2014).
     """
-    parameters = _one_copy_per_draw(mu, logvar, eps)
-    values = f(_draw(*parameters, eps))
-    return torch.cat(torch.autograd.grad(values.sum(), parameters), dim=1)
+    mu, logvar = _one_copy_per_draw(mu, logvar, eps)
+    values = f(mu + torch.exp(0.5 * logvar) * eps)
+    return torch.cat(torch.autograd.grad(values.sum(), (mu, logvar)), dim=1)
 
 
 def score_function_gradient(
@@ -38,22 +38,18 @@ def score_function_gradient(
     No derivative of f is taken. Any baseline that does not depend on the draws leaves the mean
     unchanged. Williams (1992).
     """
-    parameters = _one_copy_per_draw(mu, logvar, eps)
-    z = _draw(*parameters, eps).detach()
-    score = torch.cat(torch.autograd.grad(log_prob_normal(z, *parameters).sum(), parameters), dim=1)
+    mu, logvar = _one_copy_per_draw(mu, logvar, eps)
+    z = (mu + torch.exp(0.5 * logvar) * eps).detach()
+    log_q = log_prob_normal(z, mu, logvar)
+    score = torch.cat(torch.autograd.grad(log_q.sum(), (mu, logvar)), dim=1)
     return (f(z) - baseline)[:, None].detach() * score
 
 
-def _one_copy_per_draw(mu: Tensor, logvar: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+def _one_copy_per_draw(mu: Tensor, logvar: Tensor, eps: Tensor) -> Iterator[Tensor]:
     """Give each draw its own parameters: the gradient of a sum then comes out draw by draw."""
     if eps.ndim != 2 or mu.shape != eps.shape[1:] or logvar.shape != mu.shape:
         raise ValueError(
             "expected mu and logvar of shape (d,) and eps of shape (S, d), got "
             f"{tuple(mu.shape)}, {tuple(logvar.shape)} and {tuple(eps.shape)}"
         )
-    own_mu, own_logvar = (p.detach().expand_as(eps).clone().requires_grad_() for p in (mu, logvar))
-    return own_mu, own_logvar
-
-
-def _draw(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return mu + torch.exp(0.5 * logvar) * eps
+    return (p.detach().expand_as(eps).clone().requires_grad_() for p in (mu, logvar))

@@ -17,6 +17,7 @@ from onebound.distributions import kl_normal_standard, log_prob_normal, noise_li
 from onebound.likelihoods import log_prob_bernoulli
 from onebound.networks.inputs import Images, Latents
 
+Gaussian = tuple[Latents, Latents]  # mean and log-variance, for each image
 LogProb = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -53,11 +54,9 @@ class VAE(nn.Module):
         self, encoder: nn.Module, decoder: Decoder, log_prob: LogProb = log_prob_bernoulli
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.log_prob = log_prob
+        self.encoder, self.decoder, self.log_prob = encoder, decoder, log_prob
 
-    def encode(self, x: Images) -> tuple[Latents, Latents]:
+    def encode(self, x: Images) -> Gaussian:
         """Mean and log-variance of q(z|x)."""
         check_images(x, 0, 1)
         mu, logvar = self.encoder(x)
@@ -75,16 +74,16 @@ class VAE(nn.Module):
         return Bound(self.log_prob(x, self.decode(z)), kl_normal_standard(mu, logvar))
 
     def log_weights(
-        self, x: Images, k: int, generator: Generator | None = None
+        self, x: Images, k: int, generator: Generator | None = None, q: Gaussian | None = None
     ) -> Float[Tensor, "B {k}"]:
         """Log importance weights log p(x, z) - log q(z|x) of k draws z ~ q (`[eq-vae-weights]`).
 
         Their `log_mean_exp` is in the mean a lower bound on log p(x) in nats: for k = 1 the
-        evidence lower bound, for larger k a tighter one. All B * k pass the decoder at once.
-        Burda, Grosse and Salakhutdinov (2016).
+        evidence lower bound, for larger k a tighter one. `q` takes the place of the encoder's
+        answer. All B * k pass the decoder at once. Burda, Grosse and Salakhutdinov (2016).
         """
         check_positive("k", k)
-        mu, logvar = (parameter.repeat_interleave(k, 0) for parameter in self.encode(x))
+        mu, logvar = (parameter.repeat_interleave(k, 0) for parameter in q or self.encode(x))
         z = sample_normal(mu, logvar, generator)
         zero = z.new_zeros(())
         log_joint = self.log_prob(x.repeat_interleave(k, 0), self.decode(z))

@@ -15,7 +15,8 @@ from onebound.diffusion.denoisers import guided
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.distributions import log_prob_normal, sample_normal
 from onebound.networks.conv import ConvDecoder
-from onebound.networks.mlp import MLPEncoder, ResidualMLP
+from onebound.networks.mlp import MLPEncoder
+from onebound.networks.residual import ResidualMLP
 from onebound.training.optimisers import averaged
 from onebound.training.run import train as run
 from onebound.vae.model import VAE

@@ -9,7 +9,8 @@ from onebound.diffusion.loss import denoising_loss
 from onebound.diffusion.process import v_from_x_0
 from onebound.diffusion.schedules import cosine_schedule
 from onebound.exact.gaussian import GaussianData
-from onebound.networks.mlp import MLPDecoder, MLPEncoder, ResidualMLP
+from onebound.networks.mlp import MLPDecoder, MLPEncoder
+from onebound.networks.residual import ResidualMLP
 from onebound.vae.model import VAE
 from onebound.zoo import latent
 from onebound.zoo.cards import load_model

@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from onebound.checks import trusting
 from onebound.networks.classifier import ConvClassifier
 from onebound.networks.conv import ConvDecoder, ConvEncoder
-from onebound.networks.inputs import check_label, check_step
+from onebound.networks.inputs import check_label, check_step, waves
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.networks.shufflenet import Downsample, ShuffleUNet, Unit, shuffle_channels
-from onebound.networks.time import waves
 from onebound.networks.unet import (
     Conv,
     Far,
@@ -132,10 +131,6 @@ def test_encoders_and_decoders_take_any_images_and_every_number_counts(encoder, 
     out[0].square().sum().backward()
     assert (x.grad[0] != 0).float().mean() > 0.99
     assert (x.grad[1] == 0).all()
-
-
-def test_an_mlp_decoder_may_put_out_several_numbers_a_place():
-    assert MLPDecoder(3, 8, channels=5, shape=(3, 8, 4))(torch.zeros(2, 3)).shape == (2, 5, 8, 4)
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), PAIRS)

@@ -6,7 +6,7 @@ from torch import nn
 
 from onebound.distributions import log_prob_normal
 from onebound.evaluation.estimates import estimate
-from onebound.vae.inference import fit_posterior, log_weights
+from onebound.vae.inference import fit_posterior
 from onebound.vae.model import VAE
 
 NOISE = 0.05
@@ -75,7 +75,7 @@ def test_the_search_ends_at_the_best_gaussian_with_independent_dimensions(linear
     best = -precision.diagonal().log().expand_as(logvar)
     torch.testing.assert_close(logvar, best, atol=0.2, rtol=0)
     gap = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision))
-    bound = log_weights(vae, x, mean, best, 2000, noise)
+    bound = vae.log_weights(x, 2000, noise, (mean, best))
     for image in range(len(x)):
         found = estimate(bound[image])
         assert abs(found.mean - (log_p[image] - gap)) < 4 * found.stderr
@@ -87,7 +87,7 @@ def test_the_search_ends_at_the_best_gaussian_with_independent_dimensions(linear
 def test_weights_of_any_gaussian_average_to_p(linear):
     vae, x, mean, precision, log_p = linear
     wide = (2 / precision.diagonal()).log().expand_as(mean)
-    log_w = log_weights(vae, x, mean, wide, 5000, torch.Generator().manual_seed(1))
+    log_w = vae.log_weights(x, 5000, torch.Generator().manual_seed(1), (mean, wide))
     for image in range(len(x)):
         weight = estimate(torch.exp(log_w[image] - log_p[image]))
         assert abs(weight.mean - 1) < 4 * weight.stderr
@@ -96,7 +96,7 @@ def test_weights_of_any_gaussian_average_to_p(linear):
 
 def test_the_encoders_gaussian_gives_the_weights_of_the_model(linear):
     vae, x, *_ = linear
-    ours = log_weights(vae, x, *vae.encode(x), 5, torch.Generator().manual_seed(4))
+    ours = vae.log_weights(x, 5, torch.Generator().manual_seed(4), vae.encode(x))
     torch.testing.assert_close(ours, vae.log_weights(x, 5, torch.Generator().manual_seed(4)))
 
 
@@ -112,4 +112,4 @@ def test_the_search_leaves_the_model_as_it_is(linear):
 def test_no_draws_are_refused(linear):
     vae, x, mean, *_ = linear
     with pytest.raises(ValueError, match="k"):
-        log_weights(vae, x, mean, torch.zeros_like(mean), 0)
+        vae.log_weights(x, 0, q=(mean, torch.zeros_like(mean)))
