@@ -14,8 +14,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 _trusts: ContextVar[bool] = ContextVar("trusts", default=False)
-trusted = _trusts.get
-"""Whether values are taken on trust here."""
+trusted = _trusts.get  # whether values are taken on trust here
 CONVERT = "convert grey levels with onebound.data.images."
 
 
@@ -152,10 +151,11 @@ def check_same_shape(**tensors: Shaped[Tensor, "..."]) -> None:
         raise ValueError(f"expected equal shapes, got {got}")
 
 
-def check_positive(name: str, value: int, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least `least`."""
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    need(whole, f"{name} must be a whole number of at least {least}, got {value!r}")
+def check_positive(least: int = 1, /, **sizes: int) -> None:
+    """Refuse a size that is not a whole number of at least `least`."""
+    for name, size in sizes.items():
+        whole = isinstance(size, int) and not isinstance(size, bool) and size >= least
+        need(whole, f"{name} must be a whole number of at least {least}, got {size!r}")
 
 
 def _of(x: Tensor) -> str:

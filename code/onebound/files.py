@@ -6,10 +6,7 @@ from uuid import uuid4
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put a whole file under its final name or, after a crash, leave what was there.
-
-    Of several that write to one `path` at a time, one wins.
-    """
+    """Put a whole file under its final name, or leave what was there; of many writers one wins."""
     part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         part.write_bytes(content)

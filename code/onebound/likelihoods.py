@@ -201,5 +201,5 @@ def bits_per_dim(nats: AnyShape, dims: int = PIXELS) -> AnyShape:
     `nats` are of a log-probability of discrete data, or of a lower bound on it. A log-density is
     not one: `density_to_levels` comes first.
     """
-    checks.check_positive("dims", dims)
+    checks.check_positive(dims=dims)
     return -nats / (dims * math.log(2))

@@ -7,10 +7,7 @@ from pathlib import Path
 
 
 def machine() -> dict[str, str | int | None]:
-    """Return processor, cores that may be used, gigabytes of memory, and system.
-
-    Only Linux tells more of the processor than its kind.
-    """
+    """Return processor (but on Linux only its kind), usable cores, memory in gigabytes, system."""
     told = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.M) if told.exists() else None
     try:

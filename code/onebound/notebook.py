@@ -13,8 +13,7 @@ _HIDDEN = "application/papermill.record/"  # the prefix under which MyST-NB look
 def glue(name: str, value: object) -> None:
     """Hand `value`, as `str` shows it, to the prose: ``{glue:text}`name` ``, one name once.
 
-    Does what `myst_nb.glue` does for text, without asking a reader to install MyST-NB. Nothing is
-    displayed.
+    Like `myst_nb.glue` of a text, for readers without MyST-NB. Nothing is displayed.
     """
     display(
         {f"{_HIDDEN}text/plain": repr(str(value))},  # unquoted, "1,234" would be read as a pair

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+from onebound.checks import need
+
 Levels = UInt8[Tensor, "*shape"]
 Pixels = Float32[Tensor, "*shape"]
-PIXELS = 28 * 28
-"""Of a digit of MNIST."""
+PIXELS = 28 * 28  # of a digit of MNIST
 
 
 def to_unit(images: Levels) -> Pixels:
@@ -44,11 +45,10 @@ def binarise(images: Levels, generator: torch.Generator | None = None) -> Pixels
 
 
 def static_binarisation(images: Levels, seed: int = 0) -> Pixels:
-    """Binarise once and for all: with one version of torch, the same seed gives the same pixels.
+    """Binarise a whole split once: with one version of torch, the same seed gives the same pixels.
 
-    Papers on "static" binarised MNIST use one published draw, Larochelle's files. This is another
-    draw from the same distribution, so its numbers are not comparable with theirs. Binarise a whole
-    split and index the result: the draw of an image depends on its place in `images`.
+    It is not the published draw of "static" binarised MNIST, Larochelle's files: numbers are not
+    comparable. The draw of an image depends on its place in `images`.
     """
     _check_levels(images)
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draw for every device
@@ -56,8 +56,6 @@ def static_binarisation(images: Levels, seed: int = 0) -> Pixels:
 
 
 def _check_levels(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim < 3:
-        raise ValueError(
-            "expected a torch.uint8 tensor of levels with shape (..., C, H, W), "
-            f"got {type(images).__name__} of {images.dtype} with shape {tuple(images.shape)}"
-        )
+    got = f"got {type(images).__name__} of {images.dtype} with shape {tuple(images.shape)}"
+    expected = "expected a torch.uint8 tensor of levels with shape (..., C, H, W)"
+    need(images.dtype == torch.uint8 and images.ndim >= 3, f"{expected}, {got}")

@@ -84,7 +84,7 @@ class CodeModel(nn.Module):
 
         `denoise` is `denoiser` of `network`, or what guides it.
         """
-        check_positive("n", n)
+        check_positive(n=n)
         coarse, denoise = respaced(self.schedule, denoise, even_steps(self.schedule.T, steps))
         noise = torch.randn(n, len(self.shift), generator=generator).to(self.shift)
         return self.from_unit(last(ddim(coarse, denoise, noise, eta=0.0)))

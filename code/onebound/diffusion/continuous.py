@@ -136,7 +136,7 @@ def flow_log_likelihood(
     alone.
     """
     _check_signal(schedule)
-    check_positive("number of probes", len(probes))
+    check_positive(probes=len(probes))
     check_times(torch.ones(len(x_1), dtype=torch.int64, device=x_1.device), schedule.T, x_1)
     widths = schedule.log_snr[2:] - schedule.log_snr[1:-1]
 

@@ -221,7 +221,7 @@ def replaced(
     again. The noise of the observation is taken to be 0. Song et al. (2021); with repeats Lugmayr
     et al. (2022).
     """
-    check_positive("repeats", repeats)
+    check_positive(repeats=repeats)
     deviation = schedule.beta_tilde.sqrt()
     x_t = x_s = x_T
     known_0 = observation.least(x_T)

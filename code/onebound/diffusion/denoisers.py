@@ -72,6 +72,6 @@ def respaced(schedule: Schedule, denoise: Denoiser, steps: Kept) -> tuple[Schedu
 
 def even_steps(T: int, K: int) -> Kept:
     """K of the steps 1 to T at equal distances up to rounding, T the last; for `respaced`."""
-    check_positive("K", K)
-    check_positive("T - K + 1", T - K + 1)
+    check_positive(K=K)
+    need(K <= T, f"K must be at most T, got K = {K} and T = {T}")
     return torch.arange(1, K + 1) * T // K

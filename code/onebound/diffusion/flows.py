@@ -27,7 +27,7 @@ def straight_schedule(T: int) -> Schedule:
 
     At t = T nothing is left of x_0. Liu, Gong and Liu (2023); Lipman et al. (2023).
     """
-    check_positive("T", T)
+    check_positive(T=T)
     tau = torch.arange(T + 1, dtype=torch.float64) / T
     return Schedule((1 - tau) ** 2 / ((1 - tau) ** 2 + tau**2))
 

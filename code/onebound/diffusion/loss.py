@@ -19,8 +19,7 @@ def stratified_t(
     (`[eq-stratified]`): means over a batch are unbiased and vary less. Neighbours differ by about
     T / n steps, so the examples should be in random order. Kingma, Salimans, Poole and Ho (2021).
     """
-    checks.check_positive("n", n)
-    checks.check_positive("T", T)
+    checks.check_positive(n=n, T=T)
     device = generator.device if generator else None
     digits = torch.randint(1 << 53, (), device=device, generator=generator)
     start = digits * 2.0**-53  # float32 draws fewer digits, and float64 is not on every device

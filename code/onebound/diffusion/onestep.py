@@ -73,7 +73,7 @@ def decoder(network: Network, alpha: float = ALPHA) -> Decoder:
 @torch.no_grad()
 def sample_one_step(network: Network, n: int, generator: Generator, shape: Shape = SHAPE) -> Images:
     """Draw x_1 from the prior and x_0 from p(x_0|x_1): images in [-1, 1] up to an overshoot."""
-    check_positive("n", n)
+    check_positive(n=n)
     decode, t = decoder(network), torch.ones(n, dtype=torch.int64)
     parts = torch.randn(n, *shape, generator=generator).split(500)  # what bounds the memory
     return torch.cat([sample_normal(*decode(x_1, t[: len(x_1)]), generator) for x_1 in parts])

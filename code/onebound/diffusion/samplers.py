@@ -45,8 +45,7 @@ def ancestral(
     check_per_step("variance", variance, schedule.T)
     if not (variance[1:] >= 0).all():
         raise ValueError(f"variance must not be negative, got {variance[1:].min():g} or NaN")
-    deviation = variance.sqrt()
-    x_t = x_T
+    x_t, deviation = x_T, variance.sqrt()
     for step in range(schedule.T, 0, -1):
         with nullcontext() if step == schedule.T else trusting():
             t = torch.full((len(x_t),), step, device=x_t.device)

@@ -135,7 +135,7 @@ def linear_schedule(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Sched
 
     The defaults are for T = 1000: fewer steps leave signal. Ho, Jain and Abbeel (2020), section 4.
     """
-    check_positive("T", T)
+    check_positive(T=T)
     return schedule_from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
 
 
@@ -146,7 +146,7 @@ def cosine_schedule(T: int, offset: float = 0.008) -> Schedule:
     keeps the first steps from being too small. beta is clipped at 0.999, without which the last one
     would leave nothing, and alpha_bar multiplied up again.
     """
-    check_positive("T", T)
+    check_positive(T=T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos(math.pi / 2 * (u + offset) / (1 + offset)) ** 2
     return schedule_from_beta(((f[:-1] - f[1:]) / f[:-1]).clamp(max=0.999))
@@ -158,6 +158,6 @@ def log_snr_schedule(T: int, first: float = 13.3, last: float = -5.0) -> Schedul
     The defaults are those of Kingma, Salimans, Poole and Ho (2021) for images of 256 grey levels.
     T = 1 leaves `first` only.
     """
-    check_positive("T", T)
+    check_positive(T=T)
     later = torch.sigmoid(torch.linspace(first, last, T, dtype=torch.float64))
     return Schedule(torch.cat([later.new_ones(1), later]))

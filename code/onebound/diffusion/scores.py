@@ -57,7 +57,7 @@ def langevin(
     As steps shrink, the density whose score it is stays the same. ValueError if the step is not
     positive. Roberts and Tweedie (1996), who call it unadjusted.
     """
-    check_positive("count", count)
+    check_positive(count=count)
     if not step > 0:
         raise ValueError(f"step must be positive, got {step!r}")
     for _ in range(count):

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 
-from onebound.checks import check_positive, trusting
+from onebound.checks import check_positive, need, trusting
 from onebound.diffusion.denoisers import Denoiser
 from onebound.diffusion.process import Data, eps_from_x_0
 from onebound.diffusion.samplers import Step
@@ -115,7 +115,7 @@ def log_snr_ratios(K: int, low: float, high: float) -> Float64[Tensor, "K"]:
 
 def check_ends(K: int, low: float, high: float) -> None:
     """Refuse a grid of no points, or one that does not rise from above 0."""
-    check_positive("K", K)
+    check_positive(K=K)
     if not 0 < low < high < math.inf:
         raise ValueError(f"expected 0 < low < high, both finite, got {low!r} and {high!r}")
 
@@ -136,7 +136,7 @@ def nearest_steps(schedule: Schedule, ratios: Float64[Tensor, "K"]) -> Int64[Ten
     """
     if not (ratios.diff() > 0).all() or not ratios[0] > 0:
         raise ValueError(f"expected ratios that rise from above 0, got {ratios.tolist()}")
-    check_positive("T - K + 1", schedule.T - len(ratios) + 1)
+    need(len(ratios) <= schedule.T, f"got {len(ratios)} ratios for {schedule.T} steps")
     wanted = -2 * ratios.log()
     steps = (schedule.log_snr[1:, None] - wanted).abs().argmin(0) + 1
     places = torch.arange(len(steps))

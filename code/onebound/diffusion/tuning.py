@@ -120,7 +120,7 @@ def bits(
     The groups are positive, and their sum, `total`, is minus the bound. That of the steps is a mean
     over passes, each with one random step of each image (`[eq-weighted-step]`).
     """
-    check_positive("passes", passes)
+    check_positive(passes=passes)
     variance, chances = tuned
     parts: list[Bound] = []
     for x_0 in map(to_signed, levels.split(AT_ONCE)):

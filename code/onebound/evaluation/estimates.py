@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from onebound.checks import check_positive, trusting
+from onebound.checks import check_positive, need, trusting
 
 
 class Estimate(NamedTuple):
@@ -51,8 +51,8 @@ def two_level(
     random: the mean of the cheap one plus the mean difference of the two. The closer they are, the
     fewer it takes. ValueError as `estimate`, or if there are not as many numbers as places.
     """
-    if dear.shape != chosen.shape:
-        raise ValueError(f"got {tuple(dear.shape)} numbers for {tuple(chosen.shape)} places")
+    got = f"got {tuple(dear.shape)} numbers for {tuple(chosen.shape)} places"
+    need(dear.shape == chosen.shape, got)
     level, difference = estimate(cheap), estimate(dear - cheap[chosen])
     return Estimate(level.mean + difference.mean, math.hypot(level.stderr, difference.stderr))
 
@@ -65,7 +65,7 @@ def per_example(
 
     What it checks by reading values it checks on the first batch.
     """
-    check_positive("batch_size", batch_size)
+    check_positive(batch_size=batch_size)
     parts: list[Tensor] = []
     for batch in images.split(batch_size):
         with trusting() if parts else nullcontext():

@@ -32,10 +32,8 @@ def fit(features: Float[Tensor, "n D"]) -> Normal:
 
     ValueError if they are no more than features, as the covariance had no full rank, or not finite.
     """
-    need(
-        features.ndim == 2 and len(features) > features.shape[1],
-        f"expected more examples than features, (n, D) with n > D, got {tuple(features.shape)}",
-    )
+    got, more = tuple(features.shape), features.ndim == 2 and len(features) > features.shape[1]
+    need(more, f"expected more examples than features, (n, D) with n > D, got {got}")
     if not torch.isfinite(features).all():
         raise ValueError(f"{int((~torch.isfinite(features)).sum())} features are not finite")
     features = features.detach().cpu().double()  # not every device has float64
@@ -71,14 +69,12 @@ def from_sample(
 ) -> Estimate:
     """Distance of a sample to a reference, with the standard error of the bootstrap.
 
-    The mean is the distance of the normal fitted to the sample. The error is its scatter over
-    samples of this size: the bias is not in it, nor is the error of the reference. As an interval
-    for what such samples have on average take ``mean ± 1.96 stderr``, not the bootstrap's
-    quantiles, which are biased once more. Near the floor it is too wide, up to sqrt(3) times: the
-    distance has no slope there, but the sample that is resampled has that of its own error. Efron
-    and Tibshirani (1993), chapter 8.
+    The mean is the distance of the normal fitted to the sample, the error its scatter over samples
+    of this size, without the bias and the error of the reference. The bootstrap's quantiles would
+    be biased once more: take ``mean ± 1.96 stderr``, near the floor up to sqrt(3) times too wide,
+    as the distance has no slope there. Efron and Tibshirani (1993), chapter 8.
     """
-    check_positive("resamples - 1", resamples - 1)
+    check_positive(2, resamples=resamples)
     generator = Generator().manual_seed(seed)
     draws, n = torch.empty(resamples, dtype=torch.float64), len(features)
     for i in range(resamples):
@@ -95,7 +91,7 @@ def floor(
     The features are of 2 n or more real images that are not in the reference, n the size of the
     sample to be compared. At most `repeats` subsets are taken, shuffled by `seed`.
     """
-    check_positive("n", n)
+    check_positive(n=n)
     order = torch.randperm(len(features), generator=Generator().manual_seed(seed))
     subsets = order[: len(order) // n * n].split(n)[:repeats]
     need(len(subsets) > 1, f"expected at least 2 subsets of {n} from {len(features)} images")

@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from onebound.checks import need
 from onebound.data.images import to_unit
 from onebound.data.mnist import MNIST, load_mnist
 from onebound.evaluation import frechet
@@ -91,16 +92,12 @@ def to_levels(samples: Images) -> Levels:
     A sampler may overshoot the range. ValueError if there are none, one is not finite, or nothing
     is below 0: then they are in the range [0, 1].
     """
-    if not samples.is_floating_point() or samples.ndim != 4 or len(samples) == 0:
-        raise ValueError(
-            "expected floating-point samples of shape (B, C, H, W) with B >= 1, got "
-            f"{samples.dtype} of shape {tuple(samples.shape)}"
-        )
-    smallest, largest = (value.item() for value in samples.aminmax())
-    if not -float("inf") < smallest < 0 or not largest < float("inf"):  # true for NaN too
-        raise ValueError(
-            f"expected samples in [-1, 1], got values from {smallest:g} to {largest:g}"
-        )
+    some = samples.is_floating_point() and samples.ndim == 4 and len(samples) > 0
+    got = f"{samples.dtype} of shape {tuple(samples.shape)}"
+    need(some, f"expected floating-point samples of shape (B, C, H, W) with B >= 1, got {got}")
+    low, high = (value.item() for value in samples.aminmax())
+    within = -float("inf") < low < 0 and high < float("inf")  # false for NaN too
+    need(within, f"expected samples in [-1, 1], got values from {low:g} to {high:g}")
     return ((samples.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 

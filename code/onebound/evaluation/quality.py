@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from onebound.checks import check_images
+from onebound.checks import check_images, need
 from onebound.networks.inputs import Images
 
 NOISE = 10  # a classifier's last class: normal noise of any strength, cut to [0, 1]
@@ -23,15 +23,12 @@ def sharpness(images: Images) -> PerImage:
     """Squared differences of neighbouring pixels over the image's variance (`[eq-sharpness]`).
 
     In [0, 8]; the edges are joined, left to right and top to bottom. Neither contrast nor
-    brightness nor a shift changes it. A blur lowers it. Independent noise has 4, on average,
-    whatever its distribution: it says nothing about what is sharp. ValueError if an image has the
-    same value everywhere, or is not finite.
+    brightness nor a shift changes it, a blur lowers it, and independent noise has 4 on average.
+    ValueError if an image has the same value everywhere, or is not finite.
     """
-    if images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(
-            "expected floating-point images of shape (B, C, H, W), got "
-            f"{images.dtype} of shape {tuple(images.shape)}"
-        )
+    got = f"{images.dtype} of shape {tuple(images.shape)}"
+    fits = images.ndim == 4 and images.is_floating_point()
+    need(fits, f"expected floating-point images of shape (B, C, H, W), got {got}")
     centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
     variance = (centred**2).flatten(1).sum(1)
     if not (variance > 0).all():  # false for NaN too
@@ -59,8 +56,8 @@ def logits_of(classifier: Classifier, images: Images) -> Float[Tensor, "B 11"]:
     check_images(images, 0, 1)
     with at_rest(classifier):
         logits = classifier(images)
-    if logits.shape != (len(images), NOISE + 1):
-        raise ValueError(f"expected {NOISE + 1} logits an image, got {tuple(logits.shape)}")
+    fits = logits.shape == (len(images), NOISE + 1)
+    need(fits, f"expected {NOISE + 1} logits an image, got {tuple(logits.shape)}")
     return logits
 
 

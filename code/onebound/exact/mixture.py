@@ -67,7 +67,7 @@ class Mixture:
 
     def sample(self, n: int, generator: Generator | None = None) -> Float64[Tensor, "n D"]:
         """Draw n points."""
-        check_positive("n", n)
+        check_positive(n=n)
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         variances, columns = self.axes
         noise = torch.randn(n, self.means.shape[1], dtype=torch.float64, generator=generator)

@@ -62,7 +62,7 @@ class LatentModel(ABC):
 
     def sample(self, n: int, generator: Generator | None = None) -> tuple[Latents, Means]:
         """Draw n pairs z ~ p(z), x ~ p(x|z)."""
-        check_positive("n", n)
+        check_positive(n=n)
         z = torch.randn(n, self.sizes[1], dtype=torch.float64, generator=generator)
         mean = self.decode(z)
         return z, mean + self.sigma * noise_like(mean, generator)
@@ -109,8 +109,8 @@ class LinearGaussian(LatentModel):
     def __post_init__(self) -> None:
         super().__post_init__()
         weight, bias = tuple(self.weight.shape), tuple(self.bias.shape)
-        if len(weight) != 2 or bias != weight[:1]:
-            raise ValueError(f"expected weight (D, d) and bias (D,), got {weight} and {bias}")
+        got = f"expected weight (D, d) and bias (D,), got {weight} and {bias}"
+        need(len(weight) == 2 and bias == weight[:1], got)
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -140,8 +140,8 @@ def grid(points: int, latent_size: int = 1, reach: float = 8.0) -> tuple[Latents
 
     There are `points`, at least 2, along each of `latent_size` axes from -reach to reach.
     """
-    check_positive("points - 1", points - 1)
-    check_positive("latent_size", latent_size)
+    check_positive(2, points=points)
+    check_positive(latent_size=latent_size)
     axis = torch.linspace(-reach, reach, points, dtype=torch.float64)
     lattice = torch.cartesian_prod(*[axis] * latent_size).reshape(-1, latent_size)
     return lattice, latent_size * math.log(2 * reach / (points - 1))

@@ -20,32 +20,20 @@ Latents = Float[Tensor, "B L"]
 Steps = Int64[Tensor, "B"]
 
 
-def shape_of(x: Shaped[Tensor, "B C H W"]) -> Shape:
-    """Return the shape of each image of a batch."""
-    return x.shape[1], x.shape[2], x.shape[3]
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuse a size that is no whole number of at least 1."""
-    for name, size in sizes.items():
-        check_positive(name, size)
-
-
 def check_built_for(shape: Shape, **sizes: int) -> None:
     """Refuse a wrong size, and images whose height and width cannot be halved twice."""
-    check_sizes(**sizes)
+    check_positive(**sizes)
     channels, height, width = shape
-    check_sizes(channels=channels, height=height, width=width)
+    check_positive(channels=channels, height=height, width=width)
     need(not (height % 4 or width % 4), f"height and width must be multiples of 4, got {shape=}")
 
 
 def check_shape(x: AnyTensor, shape: Shape) -> None:
     """Refuse what is no floating-point batch of images of a network's shape."""
-    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape) or len(x) == 0:
-        raise ValueError(
-            f"expected images of shape (B, {', '.join(map(str, shape))}) with B >= 1, got shape "
-            f"{tuple(x.shape)}: build the network with `shape` for others"
-        )
+    expected = f"images of shape (B, {', '.join(map(str, shape))}) with B >= 1"
+    got = f"got shape {tuple(x.shape)}: build the network with `shape` for others"
+    fits = x.ndim == 4 and tuple(x.shape[1:]) == tuple(shape) and len(x) > 0
+    need(fits, f"expected {expected}, {got}")
     check_precise(x, advice="to_unit or to_signed")
 
 
@@ -62,15 +50,13 @@ def check_step(x_t: AnyTensor, t: AnyTensor, T: int, shape: Shape = SHAPE) -> No
 def check_label(y: AnyTensor, n: int, classes: int) -> None:
     """Refuse labels that are not n whole numbers from 0 to `classes`, the last for "not told"."""
     need(classes, "got labels, but this network has no classes: give it `classes`")
-    if y.dtype != torch.int64 or y.shape != (n,):
-        raise ValueError(
-            f"expected {n} labels, int64 of shape ({n},), got {y.dtype} of shape {tuple(y.shape)}"
-        )
-    if trusted():
-        return
-    low, high = (value.item() for value in y.aminmax())
-    if low < 0 or high > classes:
-        raise ValueError(f"labels must be in 0..{classes}, {classes} for none, got {low} to {high}")
+    got = f"{y.dtype} of shape {tuple(y.shape)}"
+    fits = y.dtype == torch.int64 and y.shape == (n,)
+    need(fits, f"expected {n} labels, int64 of shape ({n},), got {got}")
+    if not trusted():
+        low, high = (value.item() for value in y.aminmax())
+        got = f"{classes} for none, got {low} to {high}"
+        need(0 <= low <= high <= classes, f"labels must be in 0..{classes}, {got}")
 
 
 def waves(T: int, size: int) -> Float[Tensor, "steps size"]:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onebound.checks import check_latents, check_times
+from onebound.checks import check_latents, check_positive, check_times
 from onebound.networks import inputs
 from onebound.networks.inputs import Latents, Steps, waves
 
@@ -20,7 +20,7 @@ class ResidualMLP(nn.Module):
 
     def __init__(self, T: int, latent_size: int, width: int = 256, blocks: int = 3) -> None:
         super().__init__()
-        inputs.check_sizes(T=T, latent_size=latent_size, width=width, blocks=blocks)
+        check_positive(T=T, latent_size=latent_size, width=width, blocks=blocks)
         self.T, self.latent_size = T, latent_size
         self.register_buffer("features", waves(T, 64), persistent=False)
         self.time = nn.Sequential(nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2 * width * blocks))

@@ -40,7 +40,7 @@ def run(seed: int, steps: list[int], shares: int) -> dict[str, list[list[float]]
 
 def in_parts(denoise: Denoiser, at_once: int = 100) -> Denoiser:
     """Ask for so many guesses at a time: the same ones, in less memory. At least 1."""
-    check_positive("at_once", at_once)
+    check_positive(at_once=at_once)
 
     def parts(x_t: Tensor, t: Tensor) -> Tensor:
         pairs = zip(x_t.split(at_once), t.split(at_once), strict=True)

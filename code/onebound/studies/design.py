@@ -32,7 +32,7 @@ from onebound.evaluation.protocol import to_levels
 from onebound.evaluation.quality import recognised
 from onebound.networks.unet import UNet
 from onebound.studies.sampling import starts
-from onebound.training.optimisers import averaged, muon
+from onebound.training.optimisers import Average, muon
 from onebound.training.run import train
 from onebound.zoo import digits
 from onebound.zoo._unets import COSINE
@@ -139,7 +139,7 @@ def run(
 ) -> dict[str, Any]:
     """Train, look at images held out, draw in few evaluations, and judge what was drawn."""
     network, numbers = plain(seed), outputs()[output]
-    average = averaged(network)
+    average = Average(network)
     drawn = chances_of(chances)
     table = weight_for(effective_of(weight), drawn)
     guess = preconditioned(COSINE, cast(Network, network), numbers)

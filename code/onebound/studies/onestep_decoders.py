@@ -24,7 +24,7 @@ from onebound.likelihoods import (
     log_prob_discretised_logistic,
     log_prob_discretised_normal,
 )
-from onebound.networks.inputs import shape_of
+from onebound.networks.inputs import Shape
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.studies.onestep_targets import apply, corrupt, fit
 from onebound.training.run import train
@@ -55,7 +55,7 @@ def one_step_decoder(
 ) -> Trained:
     """Train a decoder of one step on its bound, one pass over 24,000 images."""
     torch.manual_seed(seed)
-    network = SmallDenoiser(out=2, shape=shape_of(levels)).to(memory_format=torch.channels_last)
+    network = SmallDenoiser(out=2, shape=_shape(levels)).to(memory_format=torch.channels_last)
     decode = decoder(network, alpha)
     loss = lambda batch: -bound(decode, to_signed(batch), alpha).elbo  # noqa: E731
     (last,) = train(network, loss, levels[:24_000], epochs=1, batch_size=64, seed=seed)
@@ -80,11 +80,15 @@ class LearnedScale(nn.Module):
 def logistic_vae(levels: UInt8[Tensor, "N C H W"], seed: int = 0) -> Trained:
     """Train the VAE of "One scale", whose likelihood is that, four passes over images."""
     torch.manual_seed(seed)
-    shape = shape_of(levels)
+    shape = _shape(levels)
     model = VAE(MLPEncoder(20, shape=shape), MLPDecoder(20, shape=shape), LearnedScale())
     loss = lambda batch: -model.bound(to_unit(batch)).elbo  # noqa: E731
     *_, last = train(model, loss, levels, epochs=4, learning_rate=5e-3, seed=seed)
     return _trained(model, last.seconds)
+
+
+def _shape(levels: Tensor) -> Shape:
+    return levels.shape[1], levels.shape[2], levels.shape[3]
 
 
 def _trained(model: nn.Module, seconds: float) -> Trained:
@@ -94,7 +98,7 @@ def _trained(model: nn.Module, seconds: float) -> Trained:
 @torch.no_grad()
 def sample_logistic_vae(model: VAE, n: int, generator: Generator) -> Float[Tensor, "n C H W"]:
     """Draw z from the prior and levels from p(x|z): images in [0, 1]. ValueError if `n` < 1."""
-    check_positive("n", n)
+    check_positive(n=n)
     likelihood = model.log_prob
     assert isinstance(likelihood, LearnedScale)
     centre = model.sample(n, generator)

@@ -70,7 +70,7 @@ def fit(
     A rate that does not fall is that of a run twenty times as long, left after its first part, over
     which it falls by less than 1 %.
     """
-    average, trace = optimisers.averaged(network), []
+    average, trace = optimisers.Average(network), []
     shown, _ = split_validation(load_mnist().train_images)
     chosen = torch.randperm(len(shown), generator=Generator().manual_seed(seed))[: 32 * steps]
 

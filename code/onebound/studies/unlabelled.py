@@ -28,7 +28,7 @@ from onebound.diffusion.denoisers import Denoiser, Network, clipped, even_steps,
 from onebound.diffusion.samplers import ddim, last
 from onebound.networks.unet import UNet
 from onebound.studies.scoreboard import judge
-from onebound.training.optimisers import averaged, muon
+from onebound.training.optimisers import Average, muon
 from onebound.training.run import train
 from onebound.zoo import latent
 from onebound.zoo._unets import COSINE, for_samples, from_v
@@ -123,7 +123,7 @@ def spend(
     drawn = batches(examples, batch_size, seed)
 
     def train_for(steps: int, parts: int) -> Iterator[tuple[float, nn.Module]]:
-        average = averaged(network)
+        average = Average(network)
         places = torch.arange(steps // parts * batch_size)  # how many; `drawn` knows which
         more = options | {"batch_size": batch_size, "seed": seed, "average": average}
         for epoch in train(network, lambda _: loss(next(drawn)), places, epochs=parts, **more):

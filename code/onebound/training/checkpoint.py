@@ -20,13 +20,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from onebound.checks import need
 from onebound.files import write_whole
 
-EVERY = 30.0
-"""Seconds between two states on disk."""
-KINDS = ("cuda", "xpu")
-"""Devices with noise of their own, of which a machine may have several."""
+EVERY = 30.0  # seconds between two states on disk
+KINDS = ("cuda", "xpu")  # of devices with noise of their own, of which there may be several
 Stateful = nn.Module | Optimizer | LRScheduler
-Parts = dict[str, Stateful]
-"""What gives its state and takes it back, by name."""
+Parts = dict[str, Stateful]  # what gives its state and takes it back, by name
 
 
 class Checkpoint:

@@ -59,10 +59,9 @@ def orthogonal(matrix: Matrix, steps: int = 3) -> Matrix:
 
     Each step maps a singular value s to a s + b s^3 + c s^5 with the numbers of Jordan et al.
     (2024): they bring small ones up fast, and keep them between 0.68 and 1.21 from then on. Three
-    steps, not the usual five, take all above 0.018 of the matrix's norm there.
-
-    A step multiplies X from the left by P = a + b X X^T + c (X X^T)^2. The products of these P, and
-    what they make of X X^T, are small squares; the long matrix itself is multiplied twice in all.
+    steps, not the usual five, take all above 0.018 of the matrix's norm there. A step multiplies X
+    from the left by P = a + b X X^T + c (X X^T)^2. The products of these P, and what they make of
+    X X^T, are small squares; the long matrix itself is multiplied twice in all.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
@@ -93,10 +92,18 @@ def muon(model: nn.Module, learning_rate: float) -> list[Optimizer]:
 
 
 class Average(nn.Module):
-    """A moving average of a model's weights and buffers, as `averaged` makes it."""
+    """An exponential moving average of a model's weights and buffers, in evaluation mode.
 
-    def __init__(self, model: nn.Module, memory: float) -> None:
+    ``update_parameters(model)`` takes in a step; ``module`` is the averaged model. It reaches back
+    over about a share `memory` of the steps so far (`[eq-average-weights]`). The statistics of a
+    batch norm fit averaged weights neither so nor as they were at the last step: compute them
+    again. Shamir and Zhang (2013), with their eta = 1 / memory - 1; Karras et al. (2024).
+    ValueError if `memory` is not in [0, 1].
+    """
+
+    def __init__(self, model: nn.Module, memory: float = 0.1) -> None:
         super().__init__()
+        need(0 <= memory <= 1, f"memory must be in [0, 1], got {memory!r}")
         self.module, self.memory, self.steps = deepcopy(model).eval(), memory, 0
 
     @torch.no_grad()
@@ -121,16 +128,3 @@ class Average(nn.Module):
 
 def _tensors(model: nn.Module) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
-
-
-def averaged(model: nn.Module, memory: float = 0.1) -> Average:
-    """Return an exponential moving average of a model's weights and buffers, in evaluation mode.
-
-    ``update_parameters(model)`` takes in a step; ``module`` is the averaged model. It reaches back
-    over about a share `memory` of the steps so far (`[eq-average-weights]`). The statistics of a
-    batch norm fit averaged weights neither so nor as they were at the last step: compute them
-    again. Shamir and Zhang (2013), with their eta = 1 / memory - 1; Karras et al. (2024).
-    ValueError if `memory` is not in [0, 1].
-    """
-    need(0 <= memory <= 1, f"memory must be in [0, 1], got {memory!r}")
-    return Average(model, memory)

@@ -21,8 +21,5 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Return the context in which matrix products and convolutions use bfloat16 if that pays.
-
-    Elsewhere the context does nothing, and everything stays in float32.
-    """
+    """Return the context in which products and convolutions use bfloat16, if that pays at all."""
     return torch.autocast(device.type, torch.bfloat16, enabled=computes_in_bfloat16(device))

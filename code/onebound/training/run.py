@@ -31,8 +31,7 @@ with warnings.catch_warnings():  # in a notebook without widgets, which nothing 
     warnings.filterwarnings("ignore", "IProgress not found")
     from accelerate import Accelerator
 
-LOOK = 50
-"""Steps after which a run looks whether its numbers are finite: a read stalls a GPU."""
+LOOK = 50  # steps after which a run looks whether its numbers are finite: a read stalls a GPU
 
 
 @dataclass(frozen=True)
@@ -146,13 +145,11 @@ def _check(
     """Refuse what makes no run."""
     sizes = [len(part) for part in data]
     need(len(set(sizes)) == 1, f"expected data of one length, got {sizes}")
-    check_positive("epochs", epochs)
-    check_positive("batch_size", batch_size)
-    check_positive("warm_up", warm_up, least=0)
+    check_positive(epochs=epochs, batch_size=batch_size)
+    check_positive(0, warm_up=warm_up)
     uneven = f"a batch of {batch_size} cannot be shared evenly by {processes} processes"
     need(batch_size % processes == 0, uneven)
-    few = f"got {sizes[0]} examples, fewer than one batch of {batch_size}"
-    need(sizes[0] >= batch_size, few)
+    need(sizes[0] >= batch_size, f"got {sizes[0]} examples, fewer than one batch of {batch_size}")
     need(0 <= rate < math.inf, f"learning_rate must be finite and at least 0, got {rate!r}")
 
 

@@ -71,7 +71,7 @@ def information(
     (`[eq-information-bounds]`). Hoffman and Johnson (2016); Poole et al. (2019).
     """
     _check_codes(mu, logvar)
-    check_positive("codes", codes)
+    check_positive(codes=codes)
     n = len(mu)
     need(codes <= n, f"expected at most {n} codes, one for each image, got {codes}")
     chosen = torch.randperm(n, generator=generator)[:codes]
@@ -87,9 +87,7 @@ def information(
 
 
 def _check_codes(mu: Tensor, logvar: Tensor) -> None:
-    if mu.ndim != 2 or len(mu) < 2 or mu.shape != logvar.shape:
-        raise ValueError(
-            "expected means and log-variances of at least two images, both (N, L), "
-            f"got {tuple(mu.shape)} and {tuple(logvar.shape)}"
-        )
+    some, got = mu.ndim == 2 and len(mu) > 1, f"got {tuple(mu.shape)} and {tuple(logvar.shape)}"
+    expected = "expected means and log-variances of at least two images, both (N, L)"
+    need(some and mu.shape == logvar.shape, f"{expected}, {got}")
     need(torch.isfinite(mu + logvar).all(), "expected finite means and log-variances")

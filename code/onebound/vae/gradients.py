@@ -1,9 +1,8 @@
 """Two unbiased estimates of the gradient of E_q[f(z)] with respect to the parameters of q.
 
-q is a diagonal Gaussian with mean `mu` and log-variance `logvar`. The draws are
-z = mu + sigma * eps, with noise from N(0, I), so that both estimates can share them. f maps all of
-them to one number each. The result is one estimate per draw: derivatives in `mu`, then in `logvar`.
-Average over the draws. ValueError if the shapes do not fit together.
+q is a diagonal Gaussian with mean `mu` and log-variance `logvar`, of which both estimates can share
+the draws z = mu + sigma * eps. f maps each to a number. Average the results over the draws: each is
+the derivatives in `mu`, then in `logvar`. ValueError if the shapes do not fit together.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from onebound.checks import need
 from onebound.distributions import log_prob_normal
 
 Vector = Float[Tensor, "d"]
@@ -47,9 +47,7 @@ def score_function_gradient(
 
 def _one_copy_per_draw(mu: Tensor, logvar: Tensor, eps: Tensor) -> Iterator[Tensor]:
     """Give each draw its own parameters: the gradient of a sum then comes out draw by draw."""
-    if eps.ndim != 2 or mu.shape != eps.shape[1:] or logvar.shape != mu.shape:
-        raise ValueError(
-            "expected mu and logvar of shape (d,) and eps of shape (S, d), got "
-            f"{tuple(mu.shape)}, {tuple(logvar.shape)} and {tuple(eps.shape)}"
-        )
+    got = f"{tuple(mu.shape)}, {tuple(logvar.shape)} and {tuple(eps.shape)}"
+    fits = eps.ndim == 2 and mu.shape == logvar.shape == eps.shape[1:]
+    need(fits, f"expected mu and logvar of shape (d,) and eps of shape (S, d), got {got}")
     return (p.detach().expand_as(eps).clone().requires_grad_() for p in (mu, logvar))

@@ -33,7 +33,7 @@ def log_mean_exp_of_groups(log_w: Float[Tensor, "*shape K"], k: int) -> Float[Te
     From many draws it estimates what `log_mean_exp` of k draws gives in the mean, with all in use
     but those that do not fill a last group. If k divides K, it is at most the same for K.
     """
-    check_positive("k", k)
+    check_positive(k=k)
     _check_weights(log_w, k)
     groups = log_w.shape[-1] // k
     return log_mean_exp(log_w[..., : groups * k].unflatten(-1, (groups, k))).mean(-1)
@@ -71,8 +71,7 @@ def importance_weighted_bound(
     In the mean a lower bound on log p(x), the tighter the larger k. `at_once` latents pass the
     decoder together: a few hundred suit a cache. Burda, Grosse and Salakhutdinov (2016).
     """
-    check_positive("k", k)
-    check_positive("at_once", at_once)
+    check_positive(k=k, at_once=at_once)
     draws = min(k, at_once)
     parts: list[Tensor] = []
     for batch in images.split(max(1, at_once // draws)):

@@ -82,7 +82,7 @@ class VAE(nn.Module):
         evidence lower bound, for larger k a tighter one. `q` takes the place of the encoder's
         answer. All B * k pass the decoder at once. Burda, Grosse and Salakhutdinov (2016).
         """
-        check_positive("k", k)
+        check_positive(k=k)
         mu, logvar = (parameter.repeat_interleave(k, 0) for parameter in q or self.encode(x))
         z = sample_normal(mu, logvar, generator)
         zero = z.new_zeros(())
@@ -96,7 +96,7 @@ class VAE(nn.Module):
 
         The draws have the device and the type of the decoder's parameters.
         """
-        check_positive("n", n)
+        check_positive(n=n)
         weights = self.decoder.parameters() if isinstance(self.decoder, nn.Module) else iter(())
         like = next(weights, torch.empty(()))
         z = noise_like(like.new_empty(n, self.decoder.latent_size), generator)

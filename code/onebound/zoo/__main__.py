@@ -25,8 +25,7 @@ from onebound.files import write_whole
 from onebound.machine import machine
 from onebound.zoo.cards import Card, files, names
 
-WORK = Path("_build/zoo")
-"""Where a run keeps its state, below the folder it is started in."""
+WORK = Path("_build/zoo")  # where a run keeps its state, below the folder it is started in
 
 
 def make(entry: ModuleType, work: Path) -> Card | None:

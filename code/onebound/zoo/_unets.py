@@ -23,17 +23,14 @@ from onebound.evaluation import protocol
 from onebound.evaluation.estimates import per_example
 from onebound.networks.inputs import SHAPE, Shape
 from onebound.networks.unet import UNet
-from onebound.training.optimisers import averaged, muon
+from onebound.training.optimisers import Average, muon
 from onebound.training.run import Epoch, train
 from onebound.zoo import digits
 from onebound.zoo.cards import load_model, record
 
-SIZES = ("width", "deep_width", "pairs", "levels", "classes")
-"""What of a recipe is for the network."""
-RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")
-"""What of a recipe is for `onebound.training.run.train`."""
-COSINE = cosine_schedule(1000)
-"""The steps of the networks that are trained for samples."""
+SIZES = ("width", "deep_width", "pairs", "levels", "classes")  # of a recipe, for the network
+RUN = ("epochs", "batch_size", "learning_rate", "warm_up", "seed")  # of a recipe, for `train`
+COSINE = cosine_schedule(1000)  # the steps of the networks that are trained for samples
 Levels = UInt8[Tensor, "N C H W"]
 Labels = Int64[Tensor, "N"]
 
@@ -105,7 +102,7 @@ def fit(
 
     Yields a record of each epoch, and the loss of the averaged network on images held out, if any.
     """
-    average = averaged(network)
+    average = Average(network)
     loss = partial(objective.loss, network)
     options = {"optimiser": muon} | options
     for epoch in train(network, loss, levels, labels, average=average, **options):

@@ -17,7 +17,7 @@ from onebound.distributions import log_prob_normal, sample_normal
 from onebound.networks.conv import ConvDecoder
 from onebound.networks.mlp import MLPEncoder
 from onebound.networks.residual import ResidualMLP
-from onebound.training.optimisers import averaged
+from onebound.training.optimisers import Average
 from onebound.training.run import train as run
 from onebound.vae.model import VAE
 from onebound.zoo._unets import judge
@@ -85,7 +85,7 @@ def fit(
     """
     images, _ = split_validation(load_mnist().train_images)
     first, seed = recipe["vae"]["epochs"], recipe["seed"]
-    average = averaged(model.vae)
+    average = Average(model.vae)
     epochs = run(
         model.vae,
         vae_loss(model.vae, recipe["kl_weight"]),
@@ -101,7 +101,7 @@ def fit(
     model.vae.load_state_dict(average.module.state_dict())
     steps, seconds, shown = epoch.steps, epoch.seconds, epoch.steps * size
     posteriors = torch.stack(model.encode_all(to_unit(images)), dim=1)
-    average = averaged(model.network)
+    average = Average(model.network)
     epochs = run(
         model.network,
         lambda batch: model.loss(batch[:, 0], batch[:, 1]),

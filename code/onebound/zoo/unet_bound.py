@@ -19,8 +19,7 @@ from onebound.zoo._unets import Objective, fit_digits, sized
 
 RUN = dict(epochs=36, batch_size=64, learning_rate=0.02, warm_up=100, seed=0)
 RECIPE: dict[str, Any] = dict(width=96, deep_width=64, pairs=2, levels=7) | RUN
-LAST = -6.0
-"""Log-SNR of the noisiest step."""
+LAST = -6.0  # log-SNR of the noisiest step
 SCHEDULE = log_snr_schedule(1000, last=LAST)
 FINER = log_snr_schedule(4000, last=LAST)
 build = partial(sized, RECIPE)

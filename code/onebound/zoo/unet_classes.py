@@ -20,8 +20,7 @@ from onebound.zoo import digits, unet
 from onebound.zoo._unets import COSINE, draw, fit_digits, for_samples, from_v, judge, sized
 from onebound.zoo.cards import load_model
 
-UNTOLD = 10
-"""The label that tells nothing."""
+UNTOLD = 10  # the label that tells nothing
 STRENGTH = 1.25
 """Of guidance: of 1, 1.25, 1.5, 2 the nearest to validation images by the Frechet distance."""
 RECIPE = unet.RECIPE | dict(classes=UNTOLD, untold=0.1, epochs=28, learning_rate=0.02)

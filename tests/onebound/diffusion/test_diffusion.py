@@ -637,7 +637,7 @@ def test_numbers_of_steps_that_are_none_are_refused():
         stratified_t(3, 0)
     with pytest.raises(ValueError, match="K must be"):
         even_steps(10, 0)
-    with pytest.raises(ValueError, match="T - K"):
+    with pytest.raises(ValueError, match="K must be at most T"):
         even_steps(10, 11)
 
 

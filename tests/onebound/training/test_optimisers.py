@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onebound.training.optimisers import Muon, adam, averaged, muon, orthogonal
+from onebound.training.optimisers import Average, Muon, adam, muon, orthogonal
 
 
 class Line(nn.Module):
@@ -25,7 +25,7 @@ class Line(nn.Module):
 
 def average_of(memory, steps):
     model = Line()
-    average = averaged(model, memory)
+    average = Average(model, memory)
     for n in range(1, steps + 1):
         model.at(float(n))
         average.update_parameters(model)
@@ -48,7 +48,7 @@ def test_an_average_has_its_closed_form():
 @pytest.mark.parametrize("chosen", [0, 1, 17, 29])
 def test_a_step_has_the_share_of_a_ratio_of_gammas(chosen):
     model, memory, steps = Line(), 0.4, 30
-    average = averaged(model, memory)
+    average = Average(model, memory)
     for n in range(steps):
         model.at(float(n == chosen))
         average.update_parameters(model)
@@ -66,7 +66,7 @@ def test_the_first_weights_are_soon_forgotten():
     # From -1000 before training, the average at step 100 is within one step's noise of the rest.
     model = Line()
     model.at(-1000.0)
-    average = averaged(model)
+    average = Average(model)
     for n in range(1, 101):
         model.at(float(n))
         average.update_parameters(model)
@@ -75,7 +75,7 @@ def test_the_first_weights_are_soon_forgotten():
 
 def test_an_average_keeps_its_model_apart_and_is_for_use():
     model = Line()
-    average = averaged(model)
+    average = Average(model)
     assert not average.module.training
     assert model.training
     model.at(3.0)
@@ -89,14 +89,14 @@ def test_an_average_is_that_of_torch_and_goes_on_from_its_state():
         average[0].lerp_(new[0], 1 / (1 + memory * float(n)))
 
     pair = (
-        averaged(model, memory),
+        Average(model, memory),
         torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=theirs),
     )
     for n in range(1, 12):
         model.at(float(n))
         if n == 6:
             state = pair[0].state_dict()
-            pair = (averaged(Line(), memory), pair[1])
+            pair = (Average(Line(), memory), pair[1])
             pair[0].load_state_dict(state)
         for average in pair:
             average.update_parameters(model)
@@ -106,7 +106,7 @@ def test_an_average_is_that_of_torch_and_goes_on_from_its_state():
 @pytest.mark.parametrize("memory", [-0.1, 1.1, float("nan")])
 def test_a_memory_outside_0_to_1_is_refused(memory):
     with pytest.raises(ValueError, match=r"memory must be in \[0, 1\], got"):
-        averaged(Line(), memory)
+        Average(Line(), memory)
 
 
 class Mixed(nn.Module):

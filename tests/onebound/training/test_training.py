@@ -15,7 +15,7 @@ from torch import nn
 from common import Watch
 from onebound.checks import check_images
 from onebound.training import checkpoint
-from onebound.training.optimisers import adam, averaged, muon
+from onebound.training.optimisers import Average, adam, muon
 from onebound.training.precision import mixed_precision
 from onebound.training.run import LOOK, _check, train
 
@@ -103,7 +103,7 @@ def test_a_warm_up_raises_the_rate_in_proportion():
 
 def test_an_average_takes_in_every_step():
     point = Point()
-    average = averaged(point, memory=1.0)
+    average = Average(point, memory=1.0)
     places = []
 
     def loss(x):
@@ -244,7 +244,7 @@ class Normed(nn.Module):
 
 def test_between_epochs_samples_do_not_move_what_training_measured():
     model = Normed()
-    average = averaged(model)
+    average = Average(model)
     loss = lambda x: model.norm(x[:, None])[:, 0] ** 2  # noqa: E731
     for _ in train(model, loss, DATA, epochs=2, batch_size=10, average=average):
         for part in (model, average.module):
@@ -290,7 +290,7 @@ def test_a_step_makes_no_float64_and_reads_nothing_back(optimiser):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 16), nn.BatchNorm1d(16))
     loss = lambda x: model(x[:, None]).square().mean(1)  # noqa: E731
-    options = {"epochs": 3, "batch_size": 10, "optimiser": optimiser, "average": averaged(model)}
+    options = {"epochs": 3, "batch_size": 10, "optimiser": optimiser, "average": Average(model)}
     epochs = train(model, loss, DATA.repeat(12), **options)
     next(epochs)
     with Watch() as watch:
@@ -339,7 +339,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch
     monkeypatch.setattr(checkpoint, "EVERY", -1.0)  # a state after every step
     options = {"epochs": 3, "batch_size": 10, "learning_rate": 0.05}
     whole = Point()
-    mean = averaged(whole)
+    mean = Average(whole)
     expected = [epoch.loss for epoch in train(whole, noisy(whole), DATA, average=mean, **options)]
     for stop in (1, 10, 14, 29):  # 10 steps an epoch
         path = tmp_path / str(stop)
@@ -349,14 +349,14 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch
             if next(steps) == stop:
                 raise Killed
 
-        mean_of_cut = averaged(cut)
+        mean_of_cut = Average(cut)
         with monkeypatch.context() as patched:
             patched.setattr("onebound.training.run.mixed_precision", kill_before(kill))
             with pytest.raises(Killed):
                 list(train(cut, noisy(cut), DATA, checkpoint=path, average=mean_of_cut, **options))
         torch.manual_seed(99)
         resumed = Point()
-        average = averaged(resumed)
+        average = Average(resumed)
         rest = list(
             train(resumed, noisy(resumed), DATA, checkpoint=path, average=average, **options)
         )
