@@ -140,8 +140,8 @@ train: $(READY) ## train the models of the zoo again; a run that was stopped goe
 studies: $(READY) ## run what the records of the studies lack; NAMES="muon ..." for some (minutes to hours)
 	$(BIN)/python -m bookbuild.run.studies $(NAMES)
 
-bench: $(READY) ## measure what training and sampling cost here (40 minutes; nothing else may run)
-	$(BIN)/python code/tools/bench.py
+bench: $(READY) ## measure what training and sampling cost here (15 minutes, MINUTES="1 5 20" 40; nothing else may run)
+	$(BIN)/python code/tools/bench.py $(if $(MINUTES),--minutes $(MINUTES))
 
 style: $(READY) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet code tests

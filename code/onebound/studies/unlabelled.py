@@ -76,6 +76,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pixels, 1 min": PIXELS | WIDER[1],
     "groups, 1 min": GROUPS | WIDER[1],
     "groups, 5 min": GROUPS | WIDER[5],
+    "groups, 20 min": GROUPS | WIDER[20] | {"strength": 2.0},
+    "codes, 20 min": CODES | {"seconds": SECONDS[20]},
+    "pixels, 5 min": PIXELS | WIDER[5],
+    "pixels, 20 min": PIXELS | WIDER[20],
 }
 SEEDS = (0, 1, 2)
 SMOKE: dict[str, Any] = {"seconds": 2.0, "n": 100}
