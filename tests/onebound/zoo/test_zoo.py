@@ -15,7 +15,7 @@ from torch import Generator
 from onebound.data.fetch import SHA256
 from onebound.data.images import static_binarisation, to_signed
 from onebound.data.mnist import load_mnist
-from onebound.diffusion.bound import kl_coefficients, reverse_variance
+from onebound.diffusion.bound import Bound, kl_coefficients, reverse_variance
 from onebound.diffusion.tuning import total
 from onebound.evaluation.estimates import estimate, per_example
 from onebound.likelihoods import bits_per_dim, log_prob_discretised_normal
@@ -251,11 +251,12 @@ def test_the_groups_have_their_closed_forms_where_every_step_costs_the_same(sche
 def test_what_is_measured_of_the_bound_has_the_names_of_its_groups(monkeypatch):
     values = {id(unet_bound.SCHEDULE): (1.0, 2.0, 4.0), id(unet_bound.FINER): (3.0, 5.0, 9.0)}
 
-    def groups(denoise, schedule, levels):
+    def costs(denoise, schedule, levels):
         assert torch.equal(levels, load_mnist().test_images)
-        return torch.tensor([values[id(schedule)]] * 4)
+        decoder, steps, prior = (torch.full((4,), value) for value in values[id(schedule)])
+        return Bound(decoder, steps[:, None], prior)
 
-    monkeypatch.setattr(unet_bound, "groups", groups)
+    monkeypatch.setattr(unet_bound, "costs", costs)
     monkeypatch.setattr(unet_bound, "with_steps", lambda network, schedule: (network, schedule))
     monkeypatch.setattr(unet_bound, "denoiser_of", lambda network: network)
     found = {name: mean for name, (mean, _) in unet_bound.measure(UNet(4, 4, 4, 1)).items()}
