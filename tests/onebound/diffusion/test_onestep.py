@@ -111,6 +111,34 @@ def test_the_bound_of_one_step_has_the_divergence_and_the_mass_of_the_bin(images
         assert abs(a.mean - b.mean) < 4 * stderr
 
 
+@pytest.mark.equation("eq-one-step-decoder")
+def test_the_log_variance_lies_between_a_third_of_a_bin_and_half_the_range():
+    raw = torch.tensor([-20.0, -1.0, -0.5, 0.0, 20.0]).reshape(-1, 1, 1, 1)
+    network = lambda x_1, t: torch.cat([x_1, raw], dim=1)  # noqa: E731
+    mean, logvar = decoder(network, alpha=0.36)(torch.ones(5, 1, 1, 1), torch.ones(5).long())
+    expected = [-12.0, -6.0, 6 * math.tanh(0.5) - 6, 6 * math.tanh(1.0) - 6, 0.0]
+    torch.testing.assert_close(logvar.flatten(), torch.tensor(expected))
+    assert (0.5 * logvar).exp().min() == pytest.approx(math.exp(-6))
+    assert math.exp(-6) == pytest.approx(2 / 255 / 3, rel=0.06)
+    torch.testing.assert_close(mean.flatten(), torch.full((5,), 0.6 - 0.8))  # v_hat = x_1 = 1
+
+
+def test_without_signal_the_divergence_is_zero(images):
+    found = bound(with_width(lambda x_1, t: torch.zeros_like(x_1), 0.0), images, alpha=0.0)
+    torch.testing.assert_close(found.kl, torch.zeros(5).double())
+
+
+def test_the_network_of_one_step_adds_what_it_knows_from_afar():
+    network = SmallDenoiser()
+    assert sum(p.numel() for p in network.parameters()) == 92_628  # with the sizes of its defaults
+    assert network.inner[0].kernel_size == (2, 2)
+    network.enter = network.leave = torch.nn.Identity()
+    network.inner = torch.nn.Upsample(scale_factor=1)  # what comes from afar: the same again
+    network.f = torch.nn.Linear(1, 1)  # a weight, whose type is the network's
+    x = torch.randn(2, 1, 28, 28, generator=seeded(3))
+    torch.testing.assert_close(network(x), 2 * x)
+
+
 def test_samples_of_one_step_have_the_moments_that_the_network_says():
     n = 400
     x = sample_one_step(constant(0.5, 100.0), n, seeded(1))
