@@ -113,6 +113,12 @@ def test_groups_by_hand():
 
 
 @pytest.mark.equation("eq-iwae-monotone")
+def test_groups_are_taken_on_the_last_axis():
+    log_w = torch.randn(2, 3, 7, dtype=torch.float64, generator=seeded(9))
+    rows = torch.stack([log_mean_exp_of_groups(row, 2) for row in log_w.flatten(0, 1)])
+    torch.testing.assert_close(log_mean_exp_of_groups(log_w, 2), rows.unflatten(0, (2, 3)))
+
+
 def test_groups_of_groups_never_fall():
     log_w = 3 * torch.randn(50, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     bounds = torch.stack([log_mean_exp_of_groups(log_w, k) for k in (1, 2, 8, 64)])
@@ -200,3 +206,9 @@ def test_no_float64_and_no_read_once_the_first_batch_is_checked(vae, binary):
     with trusting(), Watch() as watch:
         importance_weighted_bound(vae, binary, 5, at_once=5)
     watch.nothing()
+
+
+def test_the_first_images_are_looked_at(vae, binary):
+    binary[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="expected finite images"):
+        importance_weighted_bound(vae, binary, 2, seeded(5), at_once=4)  # two images at a time
