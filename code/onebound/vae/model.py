@@ -6,7 +6,7 @@ source of the noise; None takes torch's global one.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -33,6 +33,7 @@ class Bound(NamedTuple):
         return self.log_likelihood - self.kl
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Maps latents (B, latent_size) to the parameters of a likelihood, first axis B."""
 

@@ -9,7 +9,7 @@ from onebound.networks.conv import ConvDecoder, ConvEncoder
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.training.run import train
 from onebound.vae.importance import importance_weighted_bound
-from onebound.vae.model import VAE
+from onebound.vae.model import Decoder, VAE
 
 NETWORKS = [(MLPEncoder, MLPDecoder), (ConvEncoder, ConvDecoder)]
 
@@ -267,3 +267,8 @@ def test_no_weights_are_refused(binary):
 def test_sampling_no_images_is_refused():
     with pytest.raises(ValueError, match="n must be"):
         small_vae(MLPEncoder, MLPDecoder).sample(0)
+
+
+def test_a_decoder_says_how_large_its_latents_are():
+    assert isinstance(MLPDecoder(2, hidden_size=8), Decoder)
+    assert not isinstance(torch.nn.Identity(), Decoder)
