@@ -9,7 +9,7 @@ from onebound.networks.conv import ConvDecoder, ConvEncoder
 from onebound.networks.mlp import MLPDecoder, MLPEncoder
 from onebound.training.run import train
 from onebound.vae.importance import importance_weighted_bound
-from onebound.vae.model import Decoder, VAE
+from onebound.vae.model import VAE, Decoder
 
 NETWORKS = [(MLPEncoder, MLPDecoder), (ConvEncoder, ConvDecoder)]
 
