@@ -203,3 +203,12 @@ def test_refusals():
     short = tuned._replace(chances=tuned.chances[1:])
     with pytest.raises(ValueError, match="chances needs"):
         tuning.bits(schedule, zero, levels, short, seeded(0))
+
+
+def test_there_is_an_error_for_steps_that_no_image_draws():
+    levels = torch.randint(256, (4, 1, 4, 4), generator=seeded(1), dtype=torch.uint8)
+    schedule = log_snr_schedule(50)
+    for seed in range(8):  # four images leave out most steps, and now and then the last ones
+        found = tuning.squared_errors(schedule, zero, levels, seeded(seed), width=30.0)
+        assert found.shape == (51,)
+        assert torch.isfinite(found).all()

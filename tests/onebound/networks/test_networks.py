@@ -522,6 +522,7 @@ def test_the_last_label_tells_nothing_and_never_learns(told, x_t, t):
     ("y", "message"),
     [
         (torch.zeros(5, dtype=torch.int64), r"expected 6 labels.*shape \(5,\)"),
+        (torch.zeros(7, dtype=torch.int64), r"expected 6 labels.*shape \(7,\)"),
         (torch.zeros(6), r"int64.*got torch.float32"),
         (torch.tensor([0, 0, 0, 0, 0, -1]), r"in 0\.\.3, 3 for none, got -1 to 0"),
         (torch.tensor([4, 0, 0, 0, 0, 0]), r"in 0\.\.3, 3 for none, got 0 to 4"),

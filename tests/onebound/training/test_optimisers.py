@@ -127,6 +127,23 @@ def test_muon_takes_the_matrices_and_adam_the_rest():
     assert rest.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("size", [15, 16, 17])
+def test_every_parameter_has_one_optimiser(size):
+    model = nn.Sequential(nn.Linear(size, 40), nn.Linear(40, 20))
+    groups = [optimiser.param_groups[0]["params"] for optimiser in muon(model, 0.06)]
+    given = [id(p) for group in groups for p in group]
+    assert sorted(given) == sorted(map(id, model.parameters()))
+    assert {id(p) for p in groups[0]} == {
+        id(p) for p in model.parameters() if p.ndim == 2 and min(p.shape) >= 16
+    }
+
+
+def test_orthogonal_does_not_depend_on_how_large_a_gradient_is():
+    matrix = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(orthogonal(1e-3 * matrix), orthogonal(matrix))
+    assert (orthogonal(torch.zeros(20, 30)) == 0).all()
+
+
 def test_a_model_without_matrices_is_refused_and_one_of_matrices_alone_is_not():
     with pytest.raises(ValueError, match=r"Line has no matrix of at least 16 .*: train it with"):
         muon(Line(), 0.06)
