@@ -128,6 +128,10 @@ def test_without_signal_the_divergence_is_zero(images):
     torch.testing.assert_close(found.kl, torch.zeros(5).double())
 
 
+def test_samples_of_one_step_keep_no_graph():
+    assert not sample_one_step(SmallDenoiser(out=2), 2, seeded(1)).requires_grad
+
+
 def test_the_network_of_one_step_adds_what_it_knows_from_afar():
     network = SmallDenoiser()
     assert sum(p.numel() for p in network.parameters()) == 92_628  # with the sizes of its defaults
