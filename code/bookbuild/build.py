@@ -15,6 +15,7 @@ from bookbuild.run.keys import LIBRARIES
 from bookbuild.run.values import RECORD
 from bookbuild.source.chapters import BookError, page_names, read_pages
 from bookbuild.source.equations import check
+from bookbuild.source.memory import save_shared
 
 
 def build(root: Path, *, fresh: bool = False) -> None:
@@ -43,6 +44,7 @@ def build(root: Path, *, fresh: bool = False) -> None:
         marker.touch()
         stamp.write_text(renderer.hexdigest())
         _render(root, out / "html")
+        save_shared(root, forget=True)
         gate(root, out / "html")
         prune(root)
         marker.unlink()
@@ -73,6 +75,7 @@ def build_page(root: Path, name: str) -> Path:
             for part in ("html", ".doctrees", "jupyter_execute"):
                 shutil.copytree(root / "_build" / part, folder / part)
         _render(root, folder / "html", only=name)
+        save_shared(root, forget=False)
     return folder / f"html/{name}.html"
 
 

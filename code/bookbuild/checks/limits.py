@@ -1,19 +1,41 @@
 """Whether the chapters that have been given their shape still have it, and a table of all."""
 
+import inspect
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from bookbuild.source.chapters import BookError, markdown_config, read_pages
+from bookbuild.source.chapters import READERS, BookError, Page, markdown_config, read_pages
+from bookbuild.source.memory import Memory
 from bookbuild.source.shape import Shape, shape_of
 
 FILE = Path("book/shape.toml")
 
 
 def shapes(root: Path) -> dict[str, Shape]:
-    """Return the shape of every page of the book."""
+    """Return the shape of every page of the book; that of one as it was before is not counted."""
     markdown = markdown_config(root)
-    return {name: shape_of(page, markdown) for name, page in read_pages(root).items()}
+    code = Path(inspect.getfile(Shape)).read_bytes()
+    extensions = sorted(markdown.enable_extensions)
+    memory = Memory(root, "shapes", code, *map(version, READERS), *extensions)
+
+    def counted(page: Page) -> dict[str, Any]:
+        return {
+            part: sorted(told) if isinstance(told, set) else told
+            for part, told in vars(shape_of(page, markdown)).items()
+        }
+
+    found = {}
+    for name, page in read_pages(root).items():
+        told = memory.recall(page.path.read_bytes(), answer=partial(counted, page))
+        parts = {part: set(told[part]) for part in ("folded", "pointed")}
+        parts["sentences"] = [(numbers, text) for numbers, text in told["sentences"]]
+        found[name] = Shape(**told | parts)
+    memory.save(forget=True)
+    return found
 
 
 def shape_faults(root: Path) -> Iterator[str]:

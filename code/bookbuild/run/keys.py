@@ -15,11 +15,13 @@ import json
 import os
 import platform
 import re
+import sys
 import sysconfig
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from bookbuild.source.chapters import Page
+from bookbuild.source.memory import Memory, shared
 
 # IPython writes the text of an output and matplotlib-inline its figures. nbclient and ipykernel are
 # left out: they carry messages and shape nothing.
@@ -82,7 +85,7 @@ def _page_inputs(
     root: Path, kernel: str, sources: tuple[str, ...], installed: bool
 ) -> dict[str, Any]:
     code = root / "code"
-    modules = closure(code, imported_by_cells(sources))
+    modules = closure(code, imported_by_cells(code, sources))
     data = data_files(modules)
     return {
         "kernel": kernel,
@@ -204,11 +207,11 @@ def closure(code: Path, names: Iterable[str]) -> dict[str, Path]:
         if file is not None:
             reached[name] = file
             package = name if file.name == "__init__.py" else parent
-            todo += _imports_of_module(file.read_text(encoding="utf-8"), package)
+            todo += _imports_of_module(code, file.read_text(encoding="utf-8"), package)
     return reached
 
 
-def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
+def imported_by_cells(code: Path, sources: Iterable[str]) -> Iterator[str]:
     """Yield every name that the cells may import.
 
     Each dotted name in a cell counts, not only those after ``import``: that covers
@@ -216,7 +219,7 @@ def imported_by_cells(sources: Iterable[str]) -> Iterator[str]:
     and ``!python -m onebound.data.fetch``. `closure` passes over those that are no module.
     """
     for source in sources:
-        yield from _names_in_cell(source)
+        yield from _memory(code).recall("cell", source, answer=partial(_names_in_cell, source))
 
 
 def data_files(modules: dict[str, Path]) -> set[Path]:
@@ -238,14 +241,21 @@ def _file_of(code: Path, name: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-@functools.lru_cache(maxsize=10_000)
-def _names_in_cell(source: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*_DOTTED.findall(source), *_imports(_cell_tree(source), "")]))
+@functools.cache
+def _memory(code: Path) -> Memory:
+    this = Path(__file__).read_bytes()
+    return shared(code.parent, "imports", this, sys.version, metadata.version("ipython"))
 
 
-@functools.cache  # a build asks for the keys of all pages several times
-def _imports_of_module(text: str, package: str) -> tuple[str, ...]:
-    return tuple(_imports(_parse(text), package))
+def _names_in_cell(source: str) -> list[str]:
+    return list(dict.fromkeys([*_DOTTED.findall(source), *_imports(_cell_tree(source), "")]))
+
+
+def _imports_of_module(code: Path, text: str, package: str) -> list[str]:
+    def read() -> list[str]:
+        return list(_imports(_parse(text), package))
+
+    return _memory(code).recall("module", package, text, answer=read)
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

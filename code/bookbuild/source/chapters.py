@@ -3,6 +3,7 @@
 import functools
 import pickle
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -10,8 +11,12 @@ from jupyter_book.config import get_final_config
 from myst_nb.core.config import NbParserConfig
 from myst_nb.core.read import MystMetadataParsingError, create_nb_reader
 from myst_parser.config.main import MdParserConfig
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+
+from bookbuild.source.memory import shared
+
+READERS = ("myst-nb", "myst-parser", "markdown-it-py", "mdit-py-plugins", "nbformat")
 
 
 class BookError(Exception):
@@ -101,18 +106,24 @@ def read_page(root: Path, name: str, markdown: MdParserConfig) -> Page:
     path = root / "book" / f"{name}.md"
     text = path.read_text(encoding="utf-8")
     try:
-        notebook = _notebook(str(path), text, frozenset(markdown.enable_extensions))
+        notebook = _notebook(root, str(path), text, frozenset(markdown.enable_extensions))
     except MystMetadataParsingError as error:
         raise BookError(f"{path.relative_to(root)}: {error}") from error
     return Page(name, path, pickle.loads(notebook))
 
 
 @functools.lru_cache(maxsize=1000)  # a build asks for each page a dozen times
-def _notebook(path: str, text: str, extensions: frozenset[str]) -> bytes:
+def _notebook(root: Path, path: str, text: str, extensions: frozenset[str]) -> bytes:
     """Return the notebook of a page, pickled, since whoever executes it writes into it."""
-    markdown = MdParserConfig(enable_extensions=set(extensions))
-    reader = create_nb_reader(path, markdown, NbParserConfig(), text)
-    return pickle.dumps(reader.read(text) if reader else NotebookNode(metadata={}, cells=[]))
+    code = Path(__file__).read_bytes()
+    memory = shared(root, "pages", code, *map(version, READERS), *sorted(extensions))
+
+    def read() -> NotebookNode:
+        markdown = MdParserConfig(enable_extensions=set(extensions))
+        reader = create_nb_reader(path, markdown, NbParserConfig(), text)
+        return reader.read(text) if reader else NotebookNode(metadata={}, cells=[])
+
+    return pickle.dumps(from_dict(memory.recall(text, answer=read)))
 
 
 def _existing(root: Path, name: str) -> Path:

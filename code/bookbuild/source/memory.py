@@ -5,6 +5,7 @@ So it is never out of date, and a file of answers that is lost or damaged costs 
 else.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from hashlib import sha256
@@ -71,3 +72,20 @@ class Memory:
             partial.write_text(json.dumps([self._basis, self._known]), encoding="utf-8")
             partial.replace(self._file)
             self._stale = False
+
+
+@functools.cache
+def shared(root: Path, name: str, *basis: str | bytes) -> Memory:
+    """Return the one memory of this name in this process, which `save_shared` writes down."""
+    _SHARED.append((root, memory := Memory(root, name, *basis)))
+    return memory
+
+
+_SHARED: list[tuple[Path, Memory]] = []
+
+
+def save_shared(root: Path, *, forget: bool) -> None:
+    """Save every memory of a root that `shared` has given out."""
+    for place, memory in _SHARED:
+        if place == root:
+            memory.save(forget=forget)

@@ -47,6 +47,14 @@ def test_the_gate_knows_the_pages_that_are_done(executed: Book):
         executed.build()
 
 
+def test_a_page_is_counted_once(executed: Book, monkeypatch):
+    first = limits.shapes(executed.root)
+    counted = []
+    monkeypatch.setattr(limits, "shape_of", lambda *_: counted.append(1) or RIGHT)
+    assert limits.shapes(executed.root) == first
+    assert counted == []
+
+
 def test_the_command_counts(book: Book, monkeypatch, capsys):
     book.write("book/shape.toml", RULES.replace("[]", '["one"]'))
     monkeypatch.chdir(book.root)

@@ -76,7 +76,7 @@ def code(tmp_path: Path) -> Path:
     ],
 )
 def test_closure_of_a_cell(code: Path, source: str, reached: set[str]):
-    assert set(closure(code, imported_by_cells([source]))) == reached
+    assert set(closure(code, imported_by_cells(code, [source]))) == reached
 
 
 def test_a_package_wins_over_a_module_of_its_name_as_in_python(code: Path):
@@ -118,7 +118,7 @@ def test_data_files_of_a_cell(tmp_path: Path, source: str, names: set[str]):
     for name, text in ZOO.items():
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         (code / name).write_text(text)
-    modules = closure(code, imported_by_cells([source]))
+    modules = closure(code, imported_by_cells(code, [source]))
     assert {file.name for file in data_files(modules)} == names
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from bookbuild.source.memory import FOLDER, Memory, digest
+from bookbuild.source.memory import FOLDER, Memory, digest, save_shared, shared
 
 
 def answers(root: Path, *basis: str) -> tuple[Memory, list[str]]:
@@ -41,3 +41,13 @@ def test_what_nobody_asks_for_is_forgotten_if_so_wished(tmp_path: Path):
 
 def test_parts_are_told_apart():
     assert digest("ab", "c") != digest("a", "bc")
+
+
+def test_a_process_has_one_memory_of_a_name_and_saves_those_of_one_root(tmp_path: Path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root in (one, other):
+        shared(root, "test", "code").recall("a", answer=lambda: 1)
+        assert shared(root, "test", "code").recall("a", answer=lambda: 2) == 1
+    save_shared(one, forget=True)
+    assert Memory(one, "test", "code").recall("a", answer=lambda: 3) == 1
+    assert not (other / FOLDER).exists()
