@@ -38,6 +38,11 @@ def test_only_plots_imports_matplotlib_and_nothing_imports_the_build(path):
         assert "matplotlib" not in tops
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(CODE)))
+def test_a_module_can_be_read_in_one_go(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
 def test_the_source_root_does_not_shadow_the_standard_library():
     assert not (CODE / "__init__.py").exists()
 

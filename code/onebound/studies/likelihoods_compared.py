@@ -9,12 +9,7 @@ from torch import Generator, Tensor, nn
 from onebound import likelihoods
 from onebound.data.images import to_unit
 from onebound.data.mnist import load_mnist, split_validation
-from onebound.distributions import (
-    AnyShape,
-    kl_normal_standard,
-    log_prob_normal,
-    sample_normal,
-)
+from onebound.distributions import AnyShape, kl_normal_standard, log_prob_normal, sample_normal
 from onebound.evaluation import quality
 from onebound.evaluation.estimates import per_example
 from onebound.likelihoods import Images, Logits, bits_per_dim
@@ -218,12 +213,8 @@ def fit(likelihood: str, epochs: int, seed: int = 0, limit: int | None = None) -
         x = log_prob.prepare(batch)
         return sampled_loss(model, x) if levels else -model.bound(x).elbo
 
-    recipe: dict[str, Any] = {
-        "batch_size": 128 if levels else 256,
-        "learning_rate": 5e-3,
-        "seed": seed,
-    }
-    list(train(model, loss, images[:limit], epochs=epochs, **recipe))
+    recipe: dict[str, Any] = {"batch_size": 128 if levels else 256, "learning_rate": 5e-3}
+    list(train(model, loss, images[:limit], epochs=epochs, seed=seed, **recipe))
     return model.eval()
 
 
