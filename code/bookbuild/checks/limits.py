@@ -18,9 +18,11 @@ FILE = Path("book/shape.toml")
 def shapes(root: Path) -> dict[str, Shape]:
     """Return the shape of every page of the book; that of one as it was before is not counted."""
     markdown = markdown_config(root)
-    code = Path(inspect.getfile(Shape)).read_bytes()
+    files = __file__, inspect.getfile(Page), inspect.getfile(Shape)
+    libraries = map(version, (*READERS, "docutils"))
     extensions = sorted(markdown.enable_extensions)
-    memory = Memory(root, "shapes", code, *map(version, READERS), *extensions)
+    code = [Path(file).read_bytes() for file in files]
+    memory = Memory(root, "shapes", *code, *libraries, *extensions)
 
     def counted(page: Page) -> dict[str, Any]:
         return {

@@ -1,10 +1,13 @@
 """The pages that the table of contents names, and the cells on them."""
 
 import functools
+import json
 import pickle
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jupyter_book.config import get_final_config
@@ -16,7 +19,8 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
 from bookbuild.source.memory import shared
 
-READERS = ("myst-nb", "myst-parser", "markdown-it-py", "mdit-py-plugins", "nbformat")
+READERS = ("myst-nb", "myst-parser", "markdown-it-py", "mdit-py-plugins", "nbformat", "pyyaml")
+_LOADS = re.compile(r"^:?load:", re.MULTILINE)  # a cell from another file
 
 
 class BookError(Exception):
@@ -118,12 +122,14 @@ def _notebook(root: Path, path: str, text: str, extensions: frozenset[str]) -> b
     code = Path(__file__).read_bytes()
     memory = shared(root, "pages", code, *map(version, READERS), *sorted(extensions))
 
-    def read() -> NotebookNode:
+    def read() -> dict[str, Any]:
         markdown = MdParserConfig(enable_extensions=set(extensions))
         reader = create_nb_reader(path, markdown, NbParserConfig(), text)
-        return reader.read(text) if reader else NotebookNode(metadata={}, cells=[])
+        notebook = reader.read(text) if reader else {"metadata": {}, "cells": []}
+        return json.loads(json.dumps(notebook, default=str))  # a date in the header is text
 
-    return pickle.dumps(from_dict(memory.recall(text, answer=read)))
+    told = read() if _LOADS.search(text) else memory.recall(text, answer=read)
+    return pickle.dumps(from_dict(told))
 
 
 def _existing(root: Path, name: str) -> Path:

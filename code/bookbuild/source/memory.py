@@ -7,6 +7,7 @@ else.
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -51,7 +52,7 @@ class Memory:
             basis, known = json.loads(self._file.read_bytes())
         except (OSError, ValueError, TypeError):
             return {}
-        return known if basis == self._basis else {}
+        return known if basis == self._basis and isinstance(known, dict) else {}
 
     def recall(self, *question: str | bytes, answer: Callable[[], Answer]) -> Answer:
         """Return the answer to a question, which is made of all that it follows from besides."""
@@ -68,7 +69,7 @@ class Memory:
             self._known, self._stale = dict(self._asked), True
         if self._stale:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._file.with_suffix(".part")
+            partial = self._file.with_suffix(f".{os.getpid()}.part")
             partial.write_text(json.dumps([self._basis, self._known]), encoding="utf-8")
             partial.replace(self._file)
             self._stale = False

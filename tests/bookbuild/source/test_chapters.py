@@ -1,6 +1,7 @@
 import pytest
 from conftest import Book, cell
 
+from bookbuild.source import chapters, memory
 from bookbuild.source.chapters import BookError, read_pages
 
 
@@ -18,6 +19,23 @@ def test_cells_are_those_that_myst_nb_executes(book: Book):
     book.page("one", cell("first = 1", ":tags: [remove-cell]"), nested, listing, cell("last = 1"))
     sources = [found.source for found in read_pages(book.root)["one"].cells]
     assert sources == ["first = 1", "last = 1"]
+
+
+def in_a_new_process(book: Book) -> list[str]:
+    memory.save_shared(book.root, forget=True)
+    for cached in (chapters._notebook, memory.shared):
+        cached.cache_clear()
+    return [found.source for found in read_pages(book.root)["one"].cells]
+
+
+def test_a_page_is_remembered_but_not_a_file_that_a_cell_loads(book: Book):
+    dated = "---\nfile_format: mystnb\ndate: 2024-01-01\n---\n"
+    book.write("book/one.md", dated + cell("first = 1"))
+    assert in_a_new_process(book) == in_a_new_process(book) == ["first = 1"]
+    book.write("book/one.md", "---\nfile_format: mystnb\n---\n" + cell("", ":load: part.py"))
+    for source in ("a = 1", "a = 2"):
+        book.write("book/part.py", source)
+        assert in_a_new_process(book) == [source]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from bookbuild.source.memory import FOLDER, Memory, digest, save_shared, shared
@@ -26,7 +27,9 @@ def test_another_basis_forgets(tmp_path: Path):
 def test_a_damaged_file_costs_time_and_nothing_else(tmp_path: Path):
     answers(tmp_path, "code")[0].save(forget=True)
     file = tmp_path / FOLDER / "test.json"
-    for content in (file.read_bytes()[:-5], b"1", b"\xff"):
+    basis = json.loads(file.read_bytes())[0]
+    other = json.dumps([basis, 1]).encode()
+    for content in (file.read_bytes()[:-5], b"1", b"\xff", other):
         file.write_bytes(content)
         assert answers(tmp_path, "code")[1] == ["a"]
 
