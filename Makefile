@@ -37,7 +37,7 @@ setup: $(READY) ## create .venv with everything the book and its tests need (gig
 # An installation that was cut short leaves no stamp, so the next one starts from nothing.
 $(READY): pyproject.toml constraints.txt
 	@$(HAS_PYTHON)
-	@$(INSTALL) --package book dev
+	@$(INSTALL) --package book formulas dev
 	@touch $@
 
 $(RENDERS): pyproject.toml constraints.txt
@@ -56,18 +56,23 @@ _build/.data: $(READY) code/onebound/data/fetch.py
 
 book: _build/.book ## build the book into _build/html; execute what the shipped outputs lack
 
-# Status 3: pages have to execute, and what they need is not installed yet.
+# Status 3: pages have to execute, and what they need is not installed yet; 4: what a new formula needs.
+define bookbuild
+$(BIN)/python -m bookbuild $(1) || case $$? in \
+	3) $(MAKE) --no-print-directory _build/.data && $(BIN)/python -m bookbuild $(1) ;; \
+	4) $(INSTALL) formulas && $(BIN)/python -m bookbuild $(1) ;; \
+	*) exit 1 ;; esac
+endef
+
 _build/.book: $(STAGE) $(CODE) $(PAGES) $(TESTS) pyproject.toml
 	@echo '$(BIN)/python -m bookbuild build'
-	@$(BIN)/python -m bookbuild build || { \
-		[ $$? = 3 ] && $(MAKE) --no-print-directory _build/.data && $(BIN)/python -m bookbuild build; }
+	@$(call bookbuild,build)
 	@touch $@
 
 # As for the book, but always: Sphinx knows best what has changed.
 page: $(STAGE) ## build one page in _build/page, fast: make page NAME=elbo
 	@test -n "$(NAME)" || { echo "make: which page? make page NAME=elbo" >&2; exit 1; }
-	@$(BIN)/python -m bookbuild page $(NAME) || { \
-		[ $$? = 3 ] && $(MAKE) --no-print-directory _build/.data && $(BIN)/python -m bookbuild page $(NAME); }
+	@$(call bookbuild,page $(NAME))
 
 $(VENV)/.watch: $(READY)
 	@$(INSTALL) watch
@@ -80,7 +85,7 @@ fresh: $(READY) _build/.data ## execute every page, whatever is shipped or store
 	$(BIN)/python -m bookbuild build --fresh
 	@touch _build/.book
 
-outputs: $(READY) _build/.data ## execute what changed and renew the outputs that the repository ships
+outputs: $(READY) _build/.data ## build the book and renew the outputs and formulas that the repository ships
 	$(BIN)/python -m bookbuild outputs
 
 numbers: book ## write down the numbers of this build, for other machines to compare with

@@ -5,22 +5,23 @@ import gc
 import sys
 from pathlib import Path
 
-from bookbuild.build import build, build_page
+from bookbuild.build import build, build_page, faults, renew
 from bookbuild.checks.compare import compare
 from bookbuild.checks.gate import gate
 from bookbuild.checks.limits import report
 from bookbuild.checks.links import check_links
+from bookbuild.extensions.mathematics import NoEngineError
 from bookbuild.notebooks.export import write_notebooks
 from bookbuild.pdf import print_book
 from bookbuild.run.execution import NotSetUpError, execute
-from bookbuild.run.outputs import faults, renew
 from bookbuild.run.values import record
 from bookbuild.source.chapters import BookError
 
 YOUNG = 100_000, 20, 50
 """When Python looks for garbage. A build keeps most of what it reads: by default it looks through
 all of that again and again, for a quarter of the time."""
-NOT_SET_UP = 3  # the status that lets the Makefile install what pages need to execute
+NOT_SET_UP = {NotSetUpError: 3, NoEngineError: 4}
+"""The status that lets the Makefile install what pages need to execute, or a formula."""
 
 
 def main() -> int:
@@ -80,7 +81,7 @@ def main() -> int:
             gate(Path.cwd(), arguments.html)
     except BookError as error:
         print(f"bookbuild: {error}", file=sys.stderr)
-        return NOT_SET_UP if isinstance(error, NotSetUpError) else 1
+        return NOT_SET_UP.get(type(error), 1)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -9,6 +9,8 @@ from jupyter_book.sphinx import build_sphinx
 
 from bookbuild.checks.compare import compare
 from bookbuild.checks.gate import gate
+from bookbuild.extensions import mathematics
+from bookbuild.run import outputs
 from bookbuild.run.cache import lock, prune, say
 from bookbuild.run.execution import execute
 from bookbuild.run.keys import LIBRARIES
@@ -16,6 +18,8 @@ from bookbuild.run.values import RECORD
 from bookbuild.source.chapters import BookError, page_names, read_pages
 from bookbuild.source.equations import check
 from bookbuild.source.memory import save_shared
+
+STAMP = Path("_build/.renderer")  # what rendered the pages that lie there
 
 
 def build(root: Path, *, fresh: bool = False) -> None:
@@ -29,7 +33,7 @@ def build(root: Path, *, fresh: bool = False) -> None:
     started = time.monotonic()
     check(root)
     execute(root, fresh=fresh)
-    out, marker, stamp = (root / f"_build{name}" for name in ("", "/.unfinished", "/.renderer"))
+    out, marker, stamp = root / "_build", root / "_build/.unfinished", root / STAMP
     renderer = sha256(b"".join(map(Path.read_bytes, sorted(Path(__file__).parent.rglob("*.py")))))
     libraries = {path.name for folder in LIBRARIES for path in folder.glob("*.dist-info")}
     renderer.update("\n".join(sorted(libraries)).encode())
@@ -52,6 +56,21 @@ def build(root: Path, *, fresh: bool = False) -> None:
         for line in compare(root):
             say(root, line)
     say(root, f"built {out / 'html'} in {time.monotonic() - started:.0f} s")
+
+
+def renew(root: Path) -> None:
+    """Renew the outputs that the repository ships, and the formulas if any is new."""
+    outputs.renew(root)
+    build(root)
+    if mathematics.fault(root):
+        (root / STAMP).unlink()  # so that every page is rendered, and no formula kept that is gone
+        build(root)
+        mathematics.renew(root)
+
+
+def faults(root: Path) -> list[str]:
+    """Say what keeps a fresh clone from taking all outputs, and the formulas of the last build."""
+    return [*outputs.faults(root), *filter(None, [mathematics.fault(root)])]
 
 
 def build_page(root: Path, name: str) -> Path:
@@ -99,5 +118,7 @@ def _render(root: Path, html: Path, *, only: str = "") -> None:
         keep_going=True,
         quiet=True,
     )
+    if isinstance(status, BookError):
+        raise status
     if status != 0:
         raise BookError("Sphinx found the faults above")

@@ -24,6 +24,9 @@ from pathlib import Path
 VENV = Path(".venv")
 PYTHON = VENV / "bin/python"
 STAMPS = ".ready*"  # the Makefile's
+# What IPython and ipykernel ask for and do without: completion and a debugger. Without PyTorch no
+# kernel starts, and uv leaves them out.
+UNUSED = ("debugpy", "jedi")
 
 
 def install(requirements: list[str], constraints: str, torch_index: str | None) -> None:
@@ -82,9 +85,12 @@ def _with_uv(
 ) -> bool:
     """Resolve, say how much there is to download, and install; whether all that worked."""
     environment = _for_uv(settings, torch_index) | os.environ
-    wanted, lock = folder / "requirements.txt", folder / "pylock.toml"
+    wanted, unused, lock = (folder / name for name in ("wanted.txt", "unused.txt", "pylock.toml"))
     wanted.write_text("\n".join(requirements))
-    pins = [part for file in constraints for part in ("-c", file)]
+    executes = any(one.startswith("torch") for one in [*requirements, *_installed()])
+    left_out = () if executes else UNUSED
+    unused.write_text("".join(f"{name}; python_version < '0'\n" for name in left_out))
+    pins = [part for file in constraints for part in ("-c", file)] + ["--override", str(unused)]
     here = ["--quiet", "--python", str(PYTHON)]
 
     def run(*arguments: str) -> bool:

@@ -94,6 +94,29 @@ def test_pip_does_it_where_uv_does_not(venv: Path, monkeypatch: pytest.MonkeyPat
     assert asked == [(["torch"], "c", "https://torch")]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "there", "left_out"),
+    [
+        (["click"], None, install.UNUSED),
+        (["click", "torch>=2"], None, ()),
+        (["click"], "torch-2.9.dist-info", ()),
+    ],
+)
+def test_what_only_a_kernel_needs_is_installed_with_what_executes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: list[str],
+    there: str | None,
+    left_out: tuple[str, ...],
+):
+    monkeypatch.setattr(install, "VENV", tmp_path / "venv")
+    if there:
+        (tmp_path / "venv/lib/python3.99/site-packages" / there).mkdir(parents=True)
+    assert not install._with_uv("false", tmp_path, wanted, ["c"], {}, None)
+    lines = (tmp_path / "unused.txt").read_text().splitlines()
+    assert tuple(line.partition(";")[0] for line in lines) == left_out
+
+
 def test_the_installer_needs_the_standard_library_alone():
     for name in ("__init__", "install"):
         tree = ast.parse((ROOT / f"code/bookbuild/{name}.py").read_text(encoding="utf-8"))

@@ -1,10 +1,10 @@
 """The Sphinx extension that typesets the mathematics while the book is built.
 
 MathJax runs here, in V8, and leaves HTML, a style sheet and fonts. It starts for a formula that no
-build before has met: the others are remembered. A page then needs no script for
-its formulas: they stand when it opens, also from disk, on paper and where scripts are off. A
-formula that MathJax cannot read is a warning, which fails the build. MathJax itself comes from the
-package sphinx-mathjax-offline.
+build before has met: the others are remembered, and those of the book are shipped with it, so V8 is
+installed for a formula that is new. A page then needs no script for its formulas: they stand when
+it opens, also from disk, on paper and where scripts are off. A formula that MathJax cannot read is a
+warning, which fails the build. MathJax itself comes from the package sphinx-mathjax-offline.
 """
 
 import functools
@@ -13,18 +13,24 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
-from py_mini_racer import MiniRacer
 from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+from bookbuild.extensions.written import written
 from bookbuild.notebooks.plain import expand
-from bookbuild.source.memory import Memory
+from bookbuild.source.chapters import BookError
+from bookbuild.source.memory import Memory, lacking, ship
 
+if TYPE_CHECKING:
+    from py_mini_racer import MiniRacer
+
+SHIPPED = Path("book/formulas.json.gz")
 LOGGER = logging.getLogger(__name__)
 PARTS = (
     "startup",
@@ -55,12 +61,25 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", renderer.start)
     app.connect("doctree-resolved", _keep_punctuation)
     app.connect("build-finished", renderer.stop)
+    app.setup_extension("bookbuild.extensions.written")
     app.add_css_file("mathematics/mathematics.css")
     return {"parallel_read_safe": True, "parallel_write_safe": False}
 
 
+class NoEngineError(BookError, SphinxError):
+    """A formula has to be typeset, and V8 is not installed."""
+
+    category = "A formula is new"
+
+
 class Typesetter:
-    """MathJax with the given macros, and in `root` what it has typeset before."""
+    """MathJax with the given macros, and in `root` what it has typeset before.
+
+    Raises
+    ------
+    NoEngineError
+        When a formula has to be typeset and V8 is not installed.
+    """
 
     def __init__(self, macros: dict[str, Any], root: Path):
         config = {
@@ -74,10 +93,16 @@ class Typesetter:
             *((mathjax() / f"{part}.js").read_text(encoding="utf-8") for part in PARTS),
             START,
         ]
-        self._memory = Memory(root, "mathematics", *self._programs)
+        self._memory = Memory(root, "mathematics", *self._programs, shipped=root / SHIPPED)
 
     @functools.cached_property
-    def _engine(self) -> MiniRacer:
+    def _engine(self) -> "MiniRacer":
+        try:
+            from py_mini_racer import MiniRacer
+        except ImportError:
+            raise NoEngineError(
+                f"{SHIPPED} lacks it, and `make setup` has not installed mini-racer"
+            ) from None
         engine = MiniRacer()
         for program in self._programs:
             engine.eval(program)
@@ -106,6 +131,17 @@ def mathjax() -> Path:
     return Path(spec.origin).parent / "static/mathjax"
 
 
+def fault(root: Path) -> str | None:
+    """Say what keeps a fresh clone from taking all formulas of the last build."""
+    number = lacking(root, "mathematics", root / SHIPPED)
+    return f"{SHIPPED} lacks {number} formulas" if number else None
+
+
+def renew(root: Path) -> None:
+    """Ship the formulas of the last build."""
+    ship(root, "mathematics", root / SHIPPED)
+
+
 class _Renderer:
     """A typesetter for one build; a program that runs, so that no environment can hold it."""
 
@@ -121,8 +157,9 @@ class _Renderer:
             shutil.copytree(mathjax() / FONTS, folder, dirs_exist_ok=True)
             (folder / "mathematics.css").write_text(self.typesetter.styles(), encoding="utf-8")
 
-    def stop(self, app: Sphinx, _: Exception | None) -> None:
-        self.typesetter.close(forget=False)
+    def stop(self, app: Sphinx, error: Exception | None) -> None:
+        pages = {Path(app.builder.get_outfilename(name)) for name in app.env.found_docs}
+        self.typesetter.close(forget=not error and pages <= set(written(app)))
 
     def inline(self, translator: HTML5Translator, node: nodes.math) -> None:
         formula = self._typeset(node, node.astext(), display=False)

@@ -129,6 +129,7 @@ def make_index(pages: dict[str, str], folder: Path, output: Path) -> None:
         file.write_text(page, encoding="utf-8")
     command = [sys.executable, "-m", "pagefind_bin", "--site", folder, "--output-path", output]
     done = subprocess.run([*map(str, command), "--quiet"], capture_output=True, text=True)
+    shutil.rmtree(folder, ignore_errors=True)
     if done.returncode or not (output / "pagefind.js").is_file():
         raise ExtensionError(f"Pagefind made no index: {done.stdout}{done.stderr}")
     for pattern in ("*ui*", "*highlight*"):  # what the pages do by themselves

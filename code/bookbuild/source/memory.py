@@ -2,18 +2,21 @@
 
 An answer is kept under a hash of everything that it follows from, the code that finds it included.
 So it is never out of date, and a file of answers that is lost or damaged costs time and nothing
-else.
+else. Some travel with the repository, so that a fresh clone need not find them out.
 """
 
 import functools
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 FOLDER = Path("_build/.memory")
+ENDING = ".json.gz"
 Answer = TypeVar("Answer")
 
 
@@ -28,7 +31,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 class Memory:
-    """What one piece of code has found out, kept as JSON in a file of its own below `FOLDER`.
+    """What one piece of code has found out, kept in a file of its own below `FOLDER`.
 
     Parameters
     ----------
@@ -38,21 +41,21 @@ class Memory:
         Whose memory it is.
     basis
         What all answers follow from: the code, the versions of its libraries.
+    shipped
+        A file of the repository that has answers too.
     """
 
-    def __init__(self, root: Path, name: str, *basis: str | bytes):
-        self._file = Path(root) / FOLDER / f"{name}.json"
+    def __init__(self, root: Path, name: str, *basis: str | bytes, shipped: Path | None = None):
+        self._file = Path(root) / FOLDER / f"{name}{ENDING}"
         self._basis = digest(*basis)
-        self._known = self._load()
+        self._known = {
+            question: answer
+            for file in (shipped, self._file)
+            if file and (found := read(file)) and found[0] == self._basis
+            for question, answer in found[1].items()
+        }
         self._asked: dict[str, Any] = {}
         self._stale = False  # whether the file lacks an answer
-
-    def _load(self) -> dict[str, Any]:
-        try:
-            basis, known = json.loads(self._file.read_bytes())
-        except (OSError, ValueError, TypeError):
-            return {}
-        return known if basis == self._basis and isinstance(known, dict) else {}
 
     def recall(self, *question: str | bytes, answer: Callable[[], Answer]) -> Answer:
         """Return the answer to a question, which is made of all that it follows from besides."""
@@ -68,11 +71,39 @@ class Memory:
         if forget and len(self._asked) < len(self._known):
             self._known, self._stale = dict(self._asked), True
         if self._stale:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._file.with_suffix(f".{os.getpid()}.part")
-            partial.write_text(json.dumps([self._basis, self._known]), encoding="utf-8")
-            partial.replace(self._file)
+            _write(self._file, [self._basis, self._known], level=1)
             self._stale = False
+
+
+def read(file: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return the basis and the answers in a file; None if it is not there, or damaged."""
+    try:
+        basis, known = json.loads(gzip.decompress(file.read_bytes()))
+    except (OSError, EOFError, zlib.error, ValueError, TypeError):
+        return None
+    return (basis, known) if isinstance(known, dict) else None
+
+
+def _write(file: Path, content: Any, *, level: int) -> None:
+    """Write a file in one step: it is there whole, or as it was."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+    partial.write_bytes(gzip.compress(json.dumps(content).encode(), level, mtime=0))
+    partial.replace(file)
+
+
+def lacking(root: Path, name: str, shipped: Path) -> int:
+    """Return how many answers of the last build the repository's file does not have as they are."""
+    basis, found = read(Path(root) / FOLDER / f"{name}{ENDING}") or ("", {})
+    shipped_basis, known = read(shipped) or ("", {})
+    same = known if basis == shipped_basis else {}
+    return sum(answer != same.get(question) for question, answer in found.items())
+
+
+def ship(root: Path, name: str, shipped: Path) -> None:
+    """Write the answers of the last build into the repository's file: the same, to the same bytes."""
+    if found := read(Path(root) / FOLDER / f"{name}{ENDING}"):
+        _write(shipped, [found[0], dict(sorted(found[1].items()))], level=9)
 
 
 @functools.cache

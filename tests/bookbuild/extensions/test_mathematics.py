@@ -1,4 +1,6 @@
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,8 +8,9 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import Book
 
-from bookbuild.extensions import mathematics
-from bookbuild.extensions.mathematics import Typesetter
+from bookbuild.__main__ import main
+from bookbuild.build import faults, renew
+from bookbuild.extensions.mathematics import SHIPPED, NoEngineError, Typesetter, fault
 from bookbuild.source.chapters import BookError
 
 MACROS = {"half": r"\frac{1}{2}", "ratio": [r"\frac{#1}{#2}", 2]}
@@ -44,7 +47,7 @@ def test_a_formula_is_typeset_once(typeset: Typesetter, tmp_path: Path, monkeypa
     half = first(r"\half", display=False)
     first.close(forget=False)
     with monkeypatch.context() as patch:
-        patch.setattr(mathematics, "MiniRacer", None)
+        patch.setitem(sys.modules, "py_mini_racer", None)
         assert Typesetter(MACROS, tmp_path)(r"\half", display=False) == half
     other = Typesetter({"half": r"\frac{2}{4}"}, tmp_path)  # what a macro says has changed
     assert "<mn>4</mn>" in spoken(other(r"\half", display=False))
@@ -100,6 +103,29 @@ def test_an_unreadable_formula_fails_the_build(
     with pytest.raises(BookError, match="Sphinx"):
         mathematical.build()
     assert r"index.md:3: WARNING: MathJax cannot read '\\nonsense'" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # those of Sphinx and its extensions are theirs
+def test_the_formulas_that_are_shipped_need_no_engine(
+    mathematical: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    mathematical.build()
+    assert "book/formulas.json.gz lacks 4 formulas" in faults(mathematical.root)
+    mathematical.edit("book/index.md", "$y$, ", "")
+    renew(mathematical.root)
+    assert fault(mathematical.root) is None
+    first = mathematical.html("index")
+    shutil.rmtree(mathematical.root / "_build")
+    monkeypatch.setitem(sys.modules, "py_mini_racer", None)
+    mathematical.build()
+    assert mathematical.html("index") == first
+    mathematical.edit("book/index.md", "For ", "For $y$, ")
+    with pytest.raises(NoEngineError, match="not installed mini-racer"):
+        mathematical.build()
+    monkeypatch.chdir(mathematical.root)
+    monkeypatch.setattr("sys.argv", ["bookbuild", "build"])
+    assert main() == 4, "the Makefile installs it and builds again"
+    assert f"{SHIPPED} lacks it" in capsys.readouterr().err
 
 
 def test_an_equation_carries_its_tex_without_the_commands_of_the_book(mathematical: Book):

@@ -1,7 +1,18 @@
+import gzip
 import json
 from pathlib import Path
 
-from bookbuild.source.memory import FOLDER, Memory, digest, save_shared, shared
+from bookbuild.source.memory import (
+    ENDING,
+    FOLDER,
+    Memory,
+    digest,
+    lacking,
+    read,
+    save_shared,
+    shared,
+    ship,
+)
 
 
 def answers(root: Path, *basis: str) -> tuple[Memory, list[str]]:
@@ -26,11 +37,12 @@ def test_another_basis_forgets(tmp_path: Path):
 
 def test_a_damaged_file_costs_time_and_nothing_else(tmp_path: Path):
     answers(tmp_path, "code")[0].save(forget=True)
-    file = tmp_path / FOLDER / "test.json"
-    basis = json.loads(file.read_bytes())[0]
-    other = json.dumps([basis, 1]).encode()
-    for content in (file.read_bytes()[:-5], b"1", b"\xff", other):
-        file.write_bytes(content)
+    file = tmp_path / FOLDER / f"test{ENDING}"
+    (basis, _), content = read(file), file.read_bytes()
+    flipped = content[:30] + bytes([content[30] ^ 1]) + content[31:]
+    other = [gzip.compress(json.dumps(one).encode()) for one in ([basis, 1], 1)]
+    for damaged in (content[:-5], flipped, b"1", *other, gzip.compress(b"\xff")):
+        file.write_bytes(damaged)
         assert answers(tmp_path, "code")[1] == ["a"]
 
 
@@ -40,6 +52,32 @@ def test_what_nobody_asks_for_is_forgotten_if_so_wished(tmp_path: Path):
         memory = Memory(tmp_path, "test", "code")
         memory.save(forget=forget)
         assert bool(Memory(tmp_path, "test", "code")._known) is not forget
+
+
+def test_a_fresh_clone_takes_the_answers_that_are_shipped(tmp_path: Path):
+    shipped, clone = tmp_path / "shipped.json.gz", tmp_path / "clone"
+    answers(tmp_path, "code")[0].save(forget=True)
+    assert lacking(tmp_path, "test", shipped) == 1
+    ship(tmp_path, "test", shipped)
+    assert lacking(tmp_path, "test", shipped) == 0
+    memory = Memory(clone, "test", "code", shipped=shipped)
+    assert memory.recall("a", answer=lambda: "never asked") == [1, None]
+    memory.save(forget=True)
+    assert not clone.exists(), "what is shipped is kept once"
+    memory.recall("b", answer=lambda: 2)
+    memory.save(forget=True)
+    assert lacking(clone, "test", shipped) == 1
+    assert Memory(clone, "test", "other", shipped=shipped)._known == {}
+
+
+def test_what_is_shipped_is_the_same_bytes_in_any_order(tmp_path: Path):
+    for order in ("ab", "ba"):
+        memory = Memory(tmp_path / order, "test", "code")
+        for question in order:
+            memory.recall(question, answer=lambda: 1)
+        memory.save(forget=True)
+        ship(tmp_path / order, "test", tmp_path / f"{order}.json.gz")
+    assert (tmp_path / "ab.json.gz").read_bytes() == (tmp_path / "ba.json.gz").read_bytes()
 
 
 def test_parts_are_told_apart():
