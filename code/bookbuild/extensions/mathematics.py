@@ -3,8 +3,8 @@
 MathJax runs here, in V8, and leaves HTML, a style sheet and fonts. It starts for a formula that no
 build before has met: the others are remembered, and those of the book are shipped with it, so V8 is
 installed for a formula that is new. A page then needs no script for its formulas: they stand when
-it opens, also from disk, on paper and where scripts are off. A formula that MathJax cannot read is a
-warning, which fails the build. MathJax itself comes from the package sphinx-mathjax-offline.
+it opens, also from disk, on paper and where scripts are off. A formula that MathJax cannot read is
+a warning, which fails the build. MathJax itself comes from the package sphinx-mathjax-offline.
 """
 
 import functools

@@ -91,7 +91,7 @@ def card(title: str, line: str, picture: bytes) -> str:
     draw.text((60, 200), line, "#c8d2dc", ImageFont.load_default(36))
     if picture:
         drawn.paste(ImageOps.contain(Image.open(BytesIO(picture)), (1130, 260)), (35, 330))
-    drawn.save(content := BytesIO(), "PNG", optimize=True)
+    drawn.save(content := BytesIO(), "PNG")
     return b64encode(content.getvalue()).decode()
 
 

@@ -101,7 +101,7 @@ def lacking(root: Path, name: str, shipped: Path) -> int:
 
 
 def ship(root: Path, name: str, shipped: Path) -> None:
-    """Write the answers of the last build into the repository's file: the same, to the same bytes."""
+    """Write the answers of the last build into the repository's file, the same as same bytes."""
     if found := read(Path(root) / FOLDER / f"{name}{ENDING}"):
         _write(shipped, [found[0], dict(sorted(found[1].items()))], level=9)
 
