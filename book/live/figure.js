@@ -2,7 +2,7 @@
 
 /** The book's colours of lines, and its ink, as `onebound.plots` has them. */
 export const COLOURS = ["#3b8fd4", "#e07b39", "#2fa37c", "#c45bab", "#b0902c", "#8b7be0"];
-const STILL_INK = "#808794";
+const STILL_INK = "#6c7380";
 const QUIET = 500; // milliseconds without a change before values are told and the address follows
 
 const make = (tag, properties = {}, ...children) => {

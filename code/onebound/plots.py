@@ -33,7 +33,7 @@ def use_book_style() -> None:
         set_matplotlib_formats("svg", metadata={"Date": None})
 
 
-def image_rows(rows: Mapping[str, Float[Tensor, "N C H W"]], scale: float = 0.62) -> Figure:
+def image_rows(rows: Mapping[str, Float[Tensor, "N C H W"]], scale: float = 0.58) -> Figure:
     """Rows of N images each under each other, each with its name at the left.
 
     Images are in [0, 1] and have one channel, or red, green and blue; one is `scale` inches wide.
