@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import ipykernel.kernelapp  # noqa: F401 - so there is its bytecode: kernels write none
 import pytest
 from myst_nb.ext.glue.crossref import read_glue_cache
 

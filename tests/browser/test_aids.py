@@ -3,7 +3,7 @@
 import pytest
 from conftest import HTML
 from playwright.sync_api import Browser, Page
-from test_pages import AXE, AXE_RUN, OVERFLOW, SHIFT
+from test_pages import AXE_RUN, OVERFLOW, SHIFT, WAYS, begin_axe, look
 from visit import Visit
 
 DISK = f"file://{HTML}/"
@@ -13,7 +13,6 @@ REFERENCES = """document.querySelector("article p").innerHTML +=
     ["fig-gap", "theorem-bound-and-gap", "ch-latent-variables"].map((place) =>
         ` <a class="reference internal" href="#${place}">here</a>`.replace(
             "#ch-", "latent-variables.html#ch-")).join("")"""
-WAYS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
 def reference(page: Page, place: str, *, here: bool = False):
@@ -21,7 +20,6 @@ def reference(page: Page, place: str, *, here: bool = False):
     return page.locator(f"article {link}").first
 
 
-@pytest.mark.parametrize(("width", "scheme"), WAYS)
 @pytest.mark.parametrize(
     ("place", "shown"),
     [
@@ -32,29 +30,37 @@ def reference(page: Page, place: str, *, here: bool = False):
         ("theorem-bound-and-gap", "p"),
     ],
 )
-def test_what_a_reference_leads_to_is_shown(
-    browser: Browser, site: str, place: str, shown: str, width: int, scheme: str
-):
-    visit = Visit(browser, site, "elbo.html", width, color_scheme=scheme, reduced_motion="reduce")
+def test_what_a_reference_leads_to_is_shown(browser: Browser, site: str, place: str, shown: str):
+    visit = Visit(browser, site, "elbo.html", reduced_motion="reduce")
     page = visit.page
     page.evaluate(REFERENCES)
     link = reference(page, place)
-    link.focus()
-    page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Tab")
-    page.wait_for_selector(f"{CARD}:popover-open {shown}")
-    assert link.get_attribute("aria-describedby") == "reference-card"
-    box = page.locator(CARD).bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= width
-    assert not page.locator(f"{CARD} [id], {CARD} a, {CARD} button").count()
-    assert page.evaluate(OVERFLOW) == []
-    page.evaluate(AXE)
-    assert page.evaluate(AXE_RUN, {"within": CARD}) == []
-    page.keyboard.press("Escape")
-    page.wait_for_selector(CARD, state="hidden")
-    assert link.get_attribute("aria-describedby") is None
+
+    def open_card() -> None:
+        link.focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")
+        page.wait_for_selector(f"{CARD}:popover-open {shown}")
+
+    for width, scheme in WAYS:
+        view = look(page, width, scheme)
+        open_card()
+        assert link.get_attribute("aria-describedby") == "reference-card", view
+        box = page.locator(CARD).bounding_box()
+        assert box["x"] >= 0, view
+        assert box["x"] + box["width"] <= width, view
+        assert not page.locator(f"{CARD} [id], {CARD} a, {CARD} button").count(), view
+        assert page.evaluate(OVERFLOW) == [], view
+        page.keyboard.press("Escape")
+        page.wait_for_selector(CARD, state="hidden")
+        assert link.get_attribute("aria-describedby") is None, view
     assert page.evaluate(SHIFT) < 0.05
+    begin_axe(page)
+    for width, scheme in WAYS:
+        view = look(page, width, scheme)
+        open_card()
+        assert page.evaluate(AXE_RUN, {"within": CARD}) == [], view
+        page.keyboard.press("Escape")
     assert visit.complaints == []
 
 
@@ -90,42 +96,37 @@ def test_cards_of_the_same_page_from_disk(browser: Browser):
     assert visit.complaints == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), WAYS)
-def test_a_picture_is_enlarged(browser: Browser, anywhere_page, width: int, scheme: str):
-    page = anywhere_page(browser, width, color_scheme=scheme, reduced_motion="reduce")
+@pytest.mark.parametrize("where", ["served", "from disk"])
+def test_a_picture_is_enlarged(browser: Browser, site: str, where: str):
+    place = site if where == "served" else DISK
+    page = Visit(browser, place, "elbo.html", reduced_motion="reduce").page
     image = page.locator("img.enlarges").first
     said = image.get_attribute("alt")
-    image.focus()
-    page.keyboard.press("Enter")
-    large = page.locator("dialog.enlarged[open] img")
-    assert large.get_attribute("alt") == said
-    box, window = large.bounding_box(), page.locator("dialog.enlarged").bounding_box()
-    assert window["width"] <= width
-    assert window["height"] <= 800
-    if width < 576:  # a phone: letters that can be read, and a window that scrolls
-        assert box["width"] > 700
-        room = page.locator("dialog.enlarged").evaluate("dialog => dialog.scrollWidth")
-        assert room >= box["width"]
-    else:
-        assert box["width"] <= width
-        assert box["height"] <= 800
-    assert page.evaluate(OVERFLOW) == []
-    page.evaluate(AXE)
-    assert page.evaluate(AXE_RUN, {"within": "dialog.enlarged"}) == []
-    page.keyboard.press("Escape")
-    page.wait_for_selector("dialog.enlarged", state="hidden")
-    assert image.evaluate("image => image === document.activeElement")
-    image.click()
-    page.click("dialog.enlarged button")
-    page.wait_for_selector("dialog.enlarged", state="hidden")
-
-
-@pytest.fixture(params=["served", "from disk"])
-def anywhere_page(request: pytest.FixtureRequest, site: str):
-    where = site if request.param == "served" else DISK
-    return lambda browser, width, **options: (
-        Visit(browser, where, "elbo.html", width, **options).page
-    )
+    begin_axe(page)
+    for width, scheme in WAYS:
+        view = look(page, width, scheme)
+        image.focus()
+        page.keyboard.press("Enter")
+        large = page.locator("dialog.enlarged[open] img")
+        assert large.get_attribute("alt") == said, view
+        box, window = large.bounding_box(), page.locator("dialog.enlarged").bounding_box()
+        assert window["width"] <= width, view
+        assert window["height"] <= 800, view
+        if width < 576:  # a phone: letters that can be read, and a window that scrolls
+            assert box["width"] > 700, view
+            room = page.locator("dialog.enlarged").evaluate("dialog => dialog.scrollWidth")
+            assert room >= box["width"], view
+        else:
+            assert box["width"] <= width, view
+            assert box["height"] <= 800, view
+        assert page.evaluate(OVERFLOW) == [], view
+        assert page.evaluate(AXE_RUN, {"within": "dialog.enlarged"}) == [], view
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog.enlarged", state="hidden")
+        assert image.evaluate("image => image === document.activeElement"), view
+        image.click()
+        page.click("dialog.enlarged button")
+        page.wait_for_selector("dialog.enlarged", state="hidden")
 
 
 def test_the_tex_of_an_equation_is_copied(browser: Browser, site: str):
@@ -143,11 +144,12 @@ def test_the_tex_of_an_equation_is_copied(browser: Browser, site: str):
     assert r"\E[" not in copied  # the book's own command
 
 
-@pytest.mark.parametrize("width", [960, 1100, 1280, 1680])
 @pytest.mark.parametrize("name", ["elbo", "training"])
-def test_code_fits_its_column_on_a_desk(browser: Browser, site: str, name: str, width: int):
-    page = Visit(browser, site, f"{name}.html", width).page
+def test_code_fits_its_column_on_a_desk(browser: Browser, site: str, name: str):
+    page = Visit(browser, site, f"{name}.html").page
     wide = """[...document.querySelectorAll("article div.highlight pre")]
         .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.textContent)"""
     page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    assert page.evaluate(wide) == []
+    for width in (960, 1100, 1280, 1680):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(wide) == [], f"{width} px"

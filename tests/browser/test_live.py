@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import HTML
 from playwright.sync_api import Browser, Locator
-from test_pages import AXE, AXE_RUN
+from test_pages import AXE_RUN, WAYS, begin_axe, look
 from visit import Visit
 
 from bookbuild.extensions.live import NEEDS
@@ -75,31 +75,21 @@ def anywhere(request: pytest.FixtureRequest, site: str) -> str:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_nothing_is_loaded_before_it_starts(browser: Browser, site: str, name: str):
-    shown = Shown(browser, site, name)
+def test_it_loads_when_it_starts_and_is_for_everybody(browser: Browser, site: str, name: str):
+    shown = Shown(browser, site, name, reduced_motion="reduce")
     assert not [url for url in shown.before if "/live/" in url]
     shown.values()
     loaded = {url: n for url, n in shown.visit.loaded.items() if url not in shown.before}
     assert 0 < sum(loaded.values()) < MOST, loaded
     assert shown.visit.complaints == []
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_it_is_for_everybody(browser: Browser, site: str, name: str):
-    shown = Shown(browser, site, name, reduced_motion="reduce")
     page = shown.page
-    shown.values()
-    page.evaluate(AXE)
+    begin_axe(page)
     faults = []
-    for width in (1280, 360):
-        for scheme in ("light", "dark"):
-            page.set_viewport_size({"width": width, "height": 800})
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
-            view = f"{scheme}, {width} px: "
-            within = f"#{FIGURES[name][1]}"  # test_pages looks at all of the page
-            faults += [view + fault for fault in page.evaluate(AXE_RUN, {"within": within})]
-            faults += [view + node for node in shown.root.evaluate(TOO_WIDE)]
+    for width, scheme in WAYS:
+        view = look(page, width, scheme)
+        within = f"#{FIGURES[name][1]}"  # test_pages looks at all of the page
+        faults += [f"{view}: {fault}" for fault in page.evaluate(AXE_RUN, {"within": within})]
+        faults += [f"{view}: {node}" for node in shown.root.evaluate(TOO_WIDE)]
     assert not faults, "\n".join(faults)
     for control in shown.root.locator("input, select").all():
         assert control.evaluate("(element) => element.labels.length") == 1

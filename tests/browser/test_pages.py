@@ -9,19 +9,19 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 from conftest import HTML, ROOT
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Page, Route
 from visit import Visit
 
 AXE = (ROOT / "tests/browser/node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_static/")]
 COLOURS = ["color-contrast", "link-in-text-block"]
-# What is looked at: colours in both schemes, all the rest at both widths.
+WAYS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
+# What axe looks at: colours in both schemes, all the rest at both widths.
 VIEWS = [
+    (360, "light", {"rules": {rule: {"enabled": False} for rule in COLOURS}}),
     (1280, "light", {}),
     (1280, "dark", {"runOnly": COLOURS}),
-    (360, "dark", None),
-    (360, "light", {"rules": {rule: {"enabled": False} for rule in COLOURS}}),
 ]
 MOST_SHIFT = 0.05
 LIMIT = 1_500_000  # bytes of a page with all that it loads, compressed, without MathJax's fonts
@@ -69,15 +69,41 @@ SHIFT = """() => new Promise((resolve) => new PerformanceObserver((list) => reso
 )).observe({type: "layout-shift", buffered: true}) || setTimeout(resolve, 100, 0))"""
 
 # What is inside a formula is left out: thousands of elements without a name or role, hidden from
-# whoever is read to, and the MathML that is read instead.
-AXE_RUN = """async ({within = "html", ...rules} = {}) => {
-    const options = {resultTypes: ["violations"], ...rules};
+# whoever is read to, and the MathML that is read instead. Axe would walk through all of them, rule
+# by rule: before it starts, a drawing becomes an empty box of its size, and the MathML its text.
+WITHOUT_FORMULAS = """() => {
+    const drawn = [...document.querySelectorAll("mjx-math")];
+    const boxes = drawn.map((node) => node.getBoundingClientRect());
+    drawn.forEach((node, n) => {
+        node.replaceChildren();
+        Object.assign(node.style, {
+            display: "inline-block", width: `${boxes[n].width}px`, height: `${boxes[n].height}px`});
+    });
+    for (const read of document.querySelectorAll("mjx-assistive-mml")) read.textContent += "";
+}"""
+AXE_RUN = """async ({within = "html", ...options} = {}) => {
     const place = {include: [within], exclude: ["mjx-math", "mjx-assistive-mml"]};
-    const {violations} = await axe.run(place, options);
+    const {violations} = await axe.run(place, {resultTypes: ["violations"], ...options});
     return violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) =>
         `${v.id}: ${v.help}: ` + v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(", ")
         + ` (${v.nodes.length} in all)`);
 }"""
+
+
+def look(page: Page, width: int, scheme: str) -> str:
+    """Look at a page that is open in a window of a width, in a scheme; return that in words."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    return f"{scheme}, {width} px"
+
+
+def begin_axe(page: Page) -> None:
+    """Make a page ready for `AXE_RUN`; what it looks like is to be checked before."""
+    page.evaluate(WITHOUT_FORMULAS)
+    page.evaluate(AXE)
+    # Of moderate impact and a fifth of the time.
+    page.evaluate("axe.configure({rules: [{id: 'region', enabled: false}]})")
 
 
 @functools.cache
@@ -118,15 +144,13 @@ def test_a_page(browser: Browser, site: str, name: str):
     if size > LIMIT:
         heavy = sorted(visit.loaded.items(), key=lambda item: -item[1])[:5]
         faults.append(f"loads {size} bytes: {heavy}")
-    page.evaluate(AXE)
-    for width, scheme, rules in VIEWS:
-        view = f"{scheme}, {width} px"
-        page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    for width, scheme in WAYS:
+        view = look(page, width, scheme)
         faults += [f"{view}: sticks out: {node}" for node in page.evaluate(OVERFLOW)]
-        if rules is not None:
-            faults += [f"{view}: {fault}" for fault in page.evaluate(AXE_RUN, rules)]
+    begin_axe(page)
+    for width, scheme, options in VIEWS:
+        view = look(page, width, scheme)
+        faults += [f"{view}: {fault}" for fault in page.evaluate(AXE_RUN, options)]
     visit.context.close()
     assert not faults, "\n".join([name, *faults])
 
