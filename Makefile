@@ -89,6 +89,7 @@ fresh: $(READY) _build/.data ## execute every page, whatever is shipped or store
 
 outputs: $(READY) _build/.data ## build the book and renew the outputs and formulas that the repository ships
 	$(BIN)/python -m bookbuild outputs
+	@touch _build/.book
 
 numbers: book ## write down the numbers of this build, for other machines to compare with
 	$(BIN)/python -m bookbuild record

@@ -35,7 +35,9 @@ def main() -> int:
     page.add_argument("name", help="as in _toc.yml, such as elbo")
     watches = commands.add_parser("watch", help="build whenever a file changes, and show the book")
     watches.add_argument("name", nargs="?", help="of the one page to build")
-    outputs = commands.add_parser("outputs", help="renew the outputs that the repository ships")
+    outputs = commands.add_parser(
+        "outputs", help="build, and renew the outputs and formulas shipped"
+    )
     outputs.add_argument("--check", action="store_true", help="only say which are out of date")
     commands.add_parser("notebooks", help="write each page with code as a notebook")
     commands.add_parser("pdf", help="print the built book into _build/onebound.pdf")

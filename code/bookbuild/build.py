@@ -28,7 +28,7 @@ def build(root: Path, *, fresh: bool = False) -> None:
     A build that fails or is killed while rendering leaves a marker, and the next one renders every
     page anew: Sphinx forgets the warnings of a page it has read, and trusts a file half-written. So
     does one whose `bookbuild` or other library is another: they make the pages that Sphinx keeps. A
-    `fresh` build executes every page.
+    `fresh` build executes every page and typesets every formula.
     """
     started = time.monotonic()
     check(root)
@@ -41,13 +41,13 @@ def build(root: Path, *, fresh: bool = False) -> None:
         trees = out / ".doctrees"
         rendered = {path.relative_to(trees) for path in trees.rglob("*.doctree")}
         gone = rendered - {Path(f"{name}.doctree") for name in read_pages(root)}
-        other = not stamp.exists() or stamp.read_text() != renderer.hexdigest()
+        other = fresh or not stamp.exists() or stamp.read_text() != renderer.hexdigest()
         if marker.exists() or gone or other:  # Sphinx never removes the HTML of a page that is gone
             for folder in ("html", ".doctrees", "jupyter_execute"):
                 shutil.rmtree(out / folder, ignore_errors=True)
         marker.touch()
         stamp.write_text(renderer.hexdigest())
-        _render(root, out / "html")
+        _render(root, out / "html", fresh=fresh)
         save_shared(root, forget=True)
         gate(root, out / "html")
         prune(root)
@@ -65,11 +65,12 @@ def renew(root: Path) -> None:
     if mathematics.fault(root):
         (root / STAMP).unlink()  # so that every page is rendered, and no formula kept that is gone
         build(root)
-        mathematics.renew(root)
+        if mathematics.fault(root):
+            mathematics.renew(root)
 
 
 def faults(root: Path) -> list[str]:
-    """Say what keeps a fresh clone from taking all outputs, and the formulas of the last build."""
+    """Say what keeps a fresh clone from taking all outputs, and the formulas that were built."""
     return [*outputs.faults(root), *filter(None, [mathematics.fault(root)])]
 
 
@@ -98,7 +99,7 @@ def build_page(root: Path, name: str) -> Path:
     return folder / f"html/{name}.html"
 
 
-def _render(root: Path, html: Path, *, only: str = "") -> None:
+def _render(root: Path, html: Path, *, only: str = "", fresh: bool = False) -> None:
     """Do what ``jupyter-book build book/ -q -W --keep-going`` does, with files at the root.
 
     In this process, because a child would go on writing after this one is killed.
@@ -112,13 +113,15 @@ def _render(root: Path, html: Path, *, only: str = "") -> None:
             "external_toc_path": str(root / "_toc.yml"),
             "latex_individualpages": False,
             "bookbuild_only": only,
+            **({"bookbuild_fresh": True} if fresh else {}),
         },
         filenames=[str(root / f"book/{only}.md")] if only else None,
         warningiserror=not only,
         keep_going=True,
         quiet=True,
     )
-    if isinstance(status, BookError):
-        raise status
+    for error in (status, getattr(status, "__cause__", None)):  # a template's error has a cause
+        if isinstance(error, BookError):
+            raise error
     if status != 0:
         raise BookError("Sphinx found the faults above")

@@ -30,6 +30,7 @@ from bookbuild.source.memory import Memory, lacking, ship
 if TYPE_CHECKING:
     from py_mini_racer import MiniRacer
 
+NAME = "mathematics"
 SHIPPED = Path("book/formulas.json.gz")
 LOGGER = logging.getLogger(__name__)
 PARTS = (
@@ -58,6 +59,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; Sphinx calls this."""
     renderer = _Renderer()
     app.add_html_math_renderer("typeset", (renderer.inline, None), (renderer.display, None))
+    app.add_config_value("bookbuild_fresh", False, "")
     app.connect("builder-inited", renderer.start)
     app.connect("doctree-resolved", _keep_punctuation)
     app.connect("build-finished", renderer.stop)
@@ -69,11 +71,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
 class NoEngineError(BookError, SphinxError):
     """A formula has to be typeset, and V8 is not installed."""
 
-    category = "A formula is new"
+    category = "A formula has to be typeset"
 
 
 class Typesetter:
-    """MathJax with the given macros, and in `root` what it has typeset before.
+    """MathJax with the given macros, and in `root` what it has typeset before unless `fresh`.
 
     Raises
     ------
@@ -81,7 +83,7 @@ class Typesetter:
         When a formula has to be typeset and V8 is not installed.
     """
 
-    def __init__(self, macros: dict[str, Any], root: Path):
+    def __init__(self, macros: dict[str, Any], root: Path, *, fresh: bool = False):
         config = {
             "loader": {"load": []},
             "startup": {"typeset": False, "input": ["tex"], "output": "chtml"},
@@ -93,7 +95,8 @@ class Typesetter:
             *((mathjax() / f"{part}.js").read_text(encoding="utf-8") for part in PARTS),
             START,
         ]
-        self._memory = Memory(root, "mathematics", *self._programs, shipped=root / SHIPPED)
+        shipped = root / SHIPPED
+        self._memory = Memory(root, NAME, *self._programs, shipped=shipped, fresh=fresh)
 
     @functools.cached_property
     def _engine(self) -> "MiniRacer":
@@ -101,7 +104,8 @@ class Typesetter:
             from py_mini_racer import MiniRacer
         except ImportError:
             raise NoEngineError(
-                f"{SHIPPED} lacks it, and `make setup` has not installed mini-racer"
+                f"{SHIPPED} is damaged or lacks a formula, and mini-racer, which typesets it, "
+                "is not installed: `make book` does that"
             ) from None
         engine = MiniRacer()
         for program in self._programs:
@@ -132,14 +136,14 @@ def mathjax() -> Path:
 
 
 def fault(root: Path) -> str | None:
-    """Say what keeps a fresh clone from taking all formulas of the last build."""
-    number = lacking(root, "mathematics", root / SHIPPED)
-    return f"{SHIPPED} lacks {number} formulas" if number else None
+    """Say what keeps a fresh clone from taking all formulas that were typeset or taken here."""
+    number = lacking(root, NAME, root / SHIPPED)
+    return f"{SHIPPED} lacks {number} formulas, or has others" if number else None
 
 
 def renew(root: Path) -> None:
     """Ship the formulas of the last build."""
-    ship(root, "mathematics", root / SHIPPED)
+    ship(root, NAME, root / SHIPPED)
 
 
 class _Renderer:
@@ -151,15 +155,19 @@ class _Renderer:
     def start(self, app: Sphinx) -> None:
         tex = (app.config.mathjax3_config or {}).get("tex", {})
         self.macros = tex.get("macros", {})
-        self.typesetter = Typesetter(self.macros, app.srcdir.parent)
+        fresh = app.config.bookbuild_fresh
+        self.typesetter = Typesetter(self.macros, app.srcdir.parent, fresh=fresh)
         if app.builder.format == "html":
             folder = Path(app.outdir, "_static/mathematics")
             shutil.copytree(mathjax() / FONTS, folder, dirs_exist_ok=True)
             (folder / "mathematics.css").write_text(self.typesetter.styles(), encoding="utf-8")
 
     def stop(self, app: Sphinx, error: Exception | None) -> None:
-        pages = {Path(app.builder.get_outfilename(name)) for name in app.env.found_docs}
-        self.typesetter.close(forget=not error and pages <= set(written(app)))
+        whole = app.builder.format == "html" and not error
+        if whole:
+            files = {Path(app.builder.get_outfilename(name)) for name in app.env.found_docs}
+            whole = files <= set(written(app))
+        self.typesetter.close(forget=whole)
 
     def inline(self, translator: HTML5Translator, node: nodes.math) -> None:
         formula = self._typeset(node, node.astext(), display=False)

@@ -43,19 +43,28 @@ class Memory:
         What all answers follow from: the code, the versions of its libraries.
     shipped
         A file of the repository that has answers too.
+    fresh
+        Whether to find everything out again.
     """
 
-    def __init__(self, root: Path, name: str, *basis: str | bytes, shipped: Path | None = None):
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        *basis: str | bytes,
+        shipped: Path | None = None,
+        fresh: bool = False,
+    ):
         self._file = Path(root) / FOLDER / f"{name}{ENDING}"
         self._basis = digest(*basis)
-        self._known = {
-            question: answer
-            for file in (shipped, self._file)
-            if file and (found := read(file)) and found[0] == self._basis
-            for question, answer in found[1].items()
-        }
+        self._known: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
-        self._stale = False  # whether the file lacks an answer
+        own = read(self._file)
+        # Whether the file lacks an answer, or has those that follow from something else.
+        self._stale = bool(own) and own[0] != self._basis
+        for found in (shipped and read(shipped), own):
+            if found and found[0] == self._basis and not fresh:
+                self._known |= found[1]
 
     def recall(self, *question: str | bytes, answer: Callable[[], Answer]) -> Answer:
         """Return the answer to a question, which is made of all that it follows from besides."""
@@ -93,7 +102,7 @@ def _write(file: Path, content: Any, *, level: int) -> None:
 
 
 def lacking(root: Path, name: str, shipped: Path) -> int:
-    """Return how many answers of the last build the repository's file does not have as they are."""
+    """Return how many of the answers that are kept here the repository's file has otherwise."""
     basis, found = read(Path(root) / FOLDER / f"{name}{ENDING}") or ("", {})
     shipped_basis, known = read(shipped) or ("", {})
     same = known if basis == shipped_basis else {}
@@ -101,7 +110,7 @@ def lacking(root: Path, name: str, shipped: Path) -> int:
 
 
 def ship(root: Path, name: str, shipped: Path) -> None:
-    """Write the answers of the last build into the repository's file, the same as same bytes."""
+    """Write the answers that are kept here into the repository's file, the same as same bytes."""
     if found := read(Path(root) / FOLDER / f"{name}{ENDING}"):
         _write(shipped, [found[0], dict(sorted(found[1].items()))], level=9)
 

@@ -33,6 +33,8 @@ def server() -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # those of Sphinx and its extensions are theirs
 def test_a_dead_link_is_reported_apart_from_the_site(built: Book, server: str):
+    typeset = "local_extensions:\n    bookbuild.extensions.mathematics: code"
+    built.edit("_config.yml", "local_extensions:", typeset)
     before = {path: path.stat().st_mtime_ns for path in (built.root / "_build/html").rglob("*")}
     built.edit("book/index.md", "The value", f"[There]({server}/there). The value")
     check_links(built.root)

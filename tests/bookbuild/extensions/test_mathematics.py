@@ -1,3 +1,5 @@
+import gzip
+import json
 import re
 import shutil
 import sys
@@ -9,9 +11,10 @@ from bs4 import BeautifulSoup
 from conftest import Book
 
 from bookbuild.__main__ import main
-from bookbuild.build import faults, renew
+from bookbuild.build import build, faults, renew
 from bookbuild.extensions.mathematics import SHIPPED, NoEngineError, Typesetter, fault
 from bookbuild.source.chapters import BookError
+from bookbuild.source.memory import read
 
 MACROS = {"half": r"\frac{1}{2}", "ratio": [r"\frac{#1}{#2}", 2]}
 
@@ -110,7 +113,7 @@ def test_the_formulas_that_are_shipped_need_no_engine(
     mathematical: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     mathematical.build()
-    assert "book/formulas.json.gz lacks 4 formulas" in faults(mathematical.root)
+    assert "book/formulas.json.gz lacks 4 formulas, or has others" in faults(mathematical.root)
     mathematical.edit("book/index.md", "$y$, ", "")
     renew(mathematical.root)
     assert fault(mathematical.root) is None
@@ -120,12 +123,23 @@ def test_the_formulas_that_are_shipped_need_no_engine(
     mathematical.build()
     assert mathematical.html("index") == first
     mathematical.edit("book/index.md", "For ", "For $y$, ")
-    with pytest.raises(NoEngineError, match="not installed mini-racer"):
+    with pytest.raises(NoEngineError, match="mini-racer, which typesets it, is not installed"):
         mathematical.build()
     monkeypatch.chdir(mathematical.root)
     monkeypatch.setattr("sys.argv", ["bookbuild", "build"])
     assert main() == 4, "the Makefile installs it and builds again"
-    assert f"{SHIPPED} lacks it" in capsys.readouterr().err
+    assert f"bookbuild: {SHIPPED} is damaged or lacks a formula" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # those of Sphinx and its extensions are theirs
+def test_a_fresh_build_finds_what_is_wrong_with_the_formulas_shipped(mathematical: Book):
+    renew(mathematical.root)
+    basis, formulas = read(file := mathematical.root / SHIPPED)
+    altered = {key: html.replace("<mi>z</mi>", "<mi>s</mi>") for key, html in formulas.items()}
+    file.write_bytes(gzip.compress(json.dumps([basis, altered]).encode()))
+    build(mathematical.root, fresh=True)
+    assert "<mi>z</mi>" in mathematical.html("index")
+    assert fault(mathematical.root) == "book/formulas.json.gz lacks 1 formulas, or has others"
 
 
 def test_an_equation_carries_its_tex_without_the_commands_of_the_book(mathematical: Book):

@@ -70,6 +70,27 @@ def test_a_fresh_clone_takes_the_answers_that_are_shipped(tmp_path: Path):
     assert Memory(clone, "test", "other", shipped=shipped)._known == {}
 
 
+def test_answers_of_another_basis_are_never_shipped(tmp_path: Path):
+    shipped = tmp_path / "shipped.json.gz"
+    answers(tmp_path / "author", "new code")[0].save(forget=True)
+    ship(tmp_path / "author", "test", shipped)
+    answers(tmp_path, "old code")[0].save(forget=True)  # before the author's came
+    memory = Memory(tmp_path, "test", "new code", shipped=shipped)
+    memory.recall("a", answer=lambda: "never asked")
+    memory.save(forget=False)
+    assert lacking(tmp_path, "test", shipped) == 0
+
+
+def test_what_is_found_out_afresh_tells_on_what_is_shipped(tmp_path: Path):
+    shipped = tmp_path / "shipped.json.gz"
+    answers(tmp_path, "code")[0].save(forget=True)
+    ship(tmp_path, "test", shipped)
+    memory = Memory(tmp_path, "test", "code", shipped=shipped, fresh=True)
+    assert memory.recall("a", answer=lambda: "other") == "other"
+    memory.save(forget=True)
+    assert lacking(tmp_path, "test", shipped) == 1
+
+
 def test_what_is_shipped_is_the_same_bytes_in_any_order(tmp_path: Path):
     for order in ("ab", "ba"):
         memory = Memory(tmp_path / order, "test", "code")
