@@ -129,7 +129,7 @@ def test_a_tap_chooses_where_to_start(browser: Browser, site: str):
     shown = Shown(browser, site, "ways-back", "start=2", **PHONE)
     shown.values()
     side = width_of(shown)
-    shown.root.locator("canvas").tap(position={"x": 0.43 * side, "y": 0.26 * side})
+    shown.root.locator("canvas").tap(position={"x": 0.43 * side, "y": 0.275 * side})
     assert shown.values().startswith("From here the smooth path leads to cluster D")
     assert shown.control("start, up").get_attribute("aria-valuetext") == "1.2"
     assert shown.visit.complaints == []

@@ -33,7 +33,7 @@ def test_search_by_keyboard_alone(browser: Browser, anywhere: str):
     [
         ("FID", "measuring-diffusion"),
         ("IWAE", "measuring-a-vae"),
-        ("beta", "notation"),
+        ("beta", "forward-process"),
         ("reparameterisation", "elbo"),
     ],
 )

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from onebound.diffusion.schedules import log_snr_schedule
 from onebound.studies import bound, bound_samples
 from onebound.studies.bound_steps import in_parts
 from onebound.studies.records import load_record
@@ -24,6 +25,16 @@ def test_more_draws_leave_the_first_as_they_are():
     few, many = (bound_samples.draw(3, "unet", n) for n in (1, 3))
     torch.testing.assert_close(few, many[:1], atol=1e-3, rtol=0)
     assert few.shape == (1, 1, 28, 28)
+
+
+def test_steps_of_another_schedule_are_the_nearest_there_are():
+    own, other = log_snr_schedule(10, last=-5.0), log_snr_schedule(100, last=-8.0)
+    steps = bound_samples.nearest_steps(own, other, torch.tensor([1, 50, 52, 90, 100]))
+    log_snr = own.log_snr[steps].tolist()
+    assert log_snr == sorted(log_snr, reverse=True)
+    assert len(steps) == 3  # the two in the middle share one; the two last are beyond the end
+    assert (steps[0], steps[-1]) == (1, own.T)
+    assert (own.log_snr[steps[1]] - other.log_snr[50]).abs() <= 18.3 / 9 / 2
 
 
 def test_in_parts_the_guesses_are_the_same_and_few_are_asked_for_at_once():
