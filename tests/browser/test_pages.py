@@ -89,12 +89,26 @@ AXE_RUN = """async ({within = "html", ...options} = {}) => {
         + ` (${v.nodes.length} in all)`);
 }"""
 
+# A sidebar that slides in changes the boxes beside it for a while, and what the keyboard reaches.
+STILL = """() => {
+    const still = new CSSStyleSheet();
+    still.replaceSync("*, ::before, ::after {transition: none !important}");
+    document.adoptedStyleSheets = [still];
+}"""
+SETTLED = """async ([width, scheme]) => {
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    while (innerWidth !== width || document.documentElement.dataset.theme !== scheme) await frame();
+    await frame();
+    await frame(); // the page's observers have seen it
+}"""
+
 
 def look(page: Page, width: int, scheme: str) -> str:
     """Look at a page that is open in a window of a width, in a scheme; return that in words."""
+    page.evaluate(STILL)
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)
-    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    page.evaluate(SETTLED, [width, scheme])
     return f"{scheme}, {width} px"
 
 
